@@ -1,0 +1,16 @@
+import { configArea } from './config-area.js';
+import { integer } from './kinds.js';
+import { given } from './setting.js';
+
+export class ShutdownConfig extends configArea({
+  section: 'shutdown',
+  title: 'Shutdown',
+  about: 'How the server stops.',
+  fields: {
+    drainMs: given(
+      integer({ min: 0, max: 3_600_000 }),
+      60_000,
+      'Milliseconds that running jobs get to finish when the server is asked to stop. What is not done by then goes back to the queue unharmed.',
+    ),
+  },
+}) {}

@@ -1,0 +1,38 @@
+import type { MaxDegradation } from '../../domain/degradation/degradation.js';
+import type { OutputFormat, SchedulerOptionValue } from '../../domain/generation/generation-request.js';
+import type { Priority } from '../../domain/job/priority.js';
+
+/** What a client asked for, with the right types and nothing filled in. Every dialect is translated into this. */
+export interface GenerationInput {
+  readonly model?: string;
+  readonly prompt: string;
+  readonly negative_prompt?: string;
+  readonly width?: number;
+  readonly height?: number;
+  readonly num_inference_steps?: number;
+  readonly guidance_scale?: number;
+  readonly num_images?: number;
+  /** Decimal digits: a JSON number cannot hold all seeds. */
+  readonly seed?: string;
+  /** diffusers class name, or AUTOMATIC1111's name for one. */
+  readonly scheduler?: string;
+  readonly scheduler_options?: Readonly<Record<string, SchedulerOptionValue>>;
+  readonly priority?: Priority;
+  readonly output_format?: OutputFormat;
+  readonly exact?: boolean;
+  readonly max_degradation?: MaxDegradation;
+  /** Epoch milliseconds. */
+  readonly start_by?: number;
+  /** Epoch milliseconds. */
+  readonly finish_by?: number;
+  readonly time_budget_ms?: number;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** One field that cannot be accepted: which, why, what was given, and what would be accepted. */
+export interface FieldProblem {
+  readonly field: string;
+  readonly message: string;
+  readonly value: unknown;
+  readonly limit: unknown;
+}

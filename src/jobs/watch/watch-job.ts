@@ -1,0 +1,105 @@
+import { Injectable } from '@nestjs/common';
+
+import { isFinal } from '../../domain/job/job-state.js';
+import type { JobEvent, PreviewFrame } from '../../domain/job/job-event.js';
+import type { Job } from '../../domain/job/job.js';
+import { JobEvents } from '../ports/job-events.port.js';
+import { JobStore } from '../ports/job-store.port.js';
+
+export type WatchItem = { readonly kind: 'event'; readonly event: JobEvent } | { readonly kind: 'preview'; readonly frame: PreviewFrame };
+
+/** Follows jobs: what happened so far, then what happens, in order and without gaps. */
+@Injectable()
+export class WatchJob {
+  constructor(
+    private readonly store: JobStore,
+    private readonly events: JobEvents,
+  ) {}
+
+  /**
+   * Events of a job with a number above `afterSeq`, ending after `final`. Ends at once for an unknown job.
+   *
+   * Stored events are the record; what the hub publishes only says "read again", so nothing is missed between the two
+   * and a slow reader holds one flag and one preview frame, never a backlog.
+   */
+  async *follow(id: string, options: { afterSeq: number; previews: boolean; signal: AbortSignal }): AsyncGenerator<WatchItem> {
+    const { signal } = options;
+    let frame: PreviewFrame | null = null;
+    const wake = new Wake();
+    const stops = [
+      this.events.onJob(id, () => wake.set()),
+      ...(options.previews
+        ? [
+            this.events.onPreview(id, (latest) => {
+              frame = latest;
+              wake.set();
+            }),
+          ]
+        : []),
+    ];
+    const onAbort = () => wake.set();
+    signal.addEventListener('abort', onAbort);
+    try {
+      let seq = options.afterSeq;
+      let mayBeOver = true;
+      for (;;) {
+        if (signal.aborted) return;
+        for (const event of await this.store.eventsAfter(id, seq)) {
+          seq = event.seq;
+          yield { kind: 'event', event };
+          if (event.body.type === 'final') return;
+        }
+        if (frame !== null) {
+          const latest: PreviewFrame = frame;
+          frame = null;
+          yield { kind: 'preview', frame: latest };
+        }
+        // Only a reader that comes after the end can find a job without a further event; who was here first gets `final`.
+        if (mayBeOver && (await this.isOver(id, seq))) return;
+        mayBeOver = false;
+        await wake.wait();
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      for (const stop of stops) stop();
+    }
+  }
+
+  /** The job once it is final, or as it stands when the signal aborts. Null: there is no such job. */
+  async untilFinal(id: string, signal: AbortSignal): Promise<Job | null> {
+    const job = await this.store.get(id);
+    if (job === null || isFinal(job.state)) return job;
+    for await (const item of this.follow(id, { afterSeq: 0, previews: false, signal })) {
+      if (item.kind === 'event' && item.event.body.type === 'final') break;
+    }
+    return this.store.get(id);
+  }
+
+  /** True when no further event can come: the job is gone, or final with its last event told to this reader before. */
+  private async isOver(id: string, seq: number): Promise<boolean> {
+    const job = await this.store.get(id);
+    if (job === null) return true;
+    return isFinal(job.state) && (await this.store.eventsAfter(id, seq)).length === 0;
+  }
+}
+
+/** A flag one reader waits for; setting it twice before it is read counts once. */
+class Wake {
+  isSet = false;
+  private resolve: (() => void) | null = null;
+
+  set(): void {
+    this.isSet = true;
+    this.resolve?.();
+  }
+
+  async wait(): Promise<void> {
+    if (!this.isSet) {
+      await new Promise<void>((resolve) => {
+        this.resolve = resolve;
+      });
+    }
+    this.isSet = false;
+    this.resolve = null;
+  }
+}

@@ -1,0 +1,218 @@
+import type { Failure } from '../../domain/failure/failure.js';
+import type { Artifact, Effective, Job, Progress } from '../../domain/job/job.js';
+import type { JobEvent, JobEventBody } from '../../domain/job/job-event.js';
+import { JOB_STATES, type JobState } from '../../domain/job/job-state.js';
+import {
+  type AttemptRecord,
+  type Claim,
+  type ClaimableModel,
+  type ClaimedJob,
+  type Idempotency,
+  type InsertResult,
+  type JobFilter,
+  JobStore,
+  type NewJob,
+  type Recorded,
+} from '../../jobs/ports/job-store.port.js';
+import { claimFrom, eventFrom, jobsFrom } from './job-row.js';
+import type { Row, SqlRunner, Statement, StatementGroup } from './sql-runner.js';
+import { requestCancel } from './statements/cancel-statements.js';
+import { claimNext } from './statements/claim-statements.js';
+import { expireDue, NEXT_DUE_AT, promoteDue } from './statements/due-statements.js';
+import { eventsAfter, insertFirst } from './statements/event-statements.js';
+import { purge, reclaimAll } from './statements/housekeeping-statements.js';
+import { earlierSubmission, insertJob, rememberSubmission, stopIfFull } from './statements/insert-statements.js';
+import {
+  attemptsOf,
+  COUNT_BY_STATE,
+  countFinishedSince,
+  jobById,
+  page,
+  queuePosition,
+} from './statements/read-statements.js';
+import { complete, end, giveBack, recordPlacement, recordProgress, retry } from './statements/record-statements.js';
+
+/** The job store as statements: which ones, and what their rows mean. How they are run is the engine's. */
+export class SqlJobStore extends JobStore {
+  private readonly runner: SqlRunner;
+
+  protected constructor(runner: SqlRunner) {
+    super();
+    this.runner = runner;
+  }
+
+  async insert(
+    jobs: readonly NewJob[],
+    { maxWaiting }: { maxWaiting: number },
+    idempotency: Idempotency | null,
+  ): Promise<InsertResult> {
+    const inserted = jobs.map(asInserted);
+    const events = inserted.map(firstEvent);
+    const earlier = idempotency === null ? [] : earlierSubmission(idempotency.key);
+    const { rows, stoppedAt } = await this.runner.run([
+      ...earlier,
+      stopIfFull(jobs.length, maxWaiting),
+      ...inserted.map(insertJob),
+      ...events.map(insertFirst),
+      ...(idempotency === null ? [] : rememberSubmission(inserted, idempotency)),
+    ]);
+    if (stoppedAt === null) return { outcome: 'inserted', jobs: inserted, events };
+
+    const found = rows[stoppedAt] ?? [];
+    if (stoppedAt === earlier.length) return { outcome: 'queue_full', waiting: found[0]?.waiting as number };
+    if (found[0]?.request_hash !== idempotency?.requestHash) {
+      return { outcome: 'conflict', jobId: found[0]?.id as string };
+    }
+    return { outcome: 'existing', jobs: jobsFrom(found, rows[0] ?? []) };
+  }
+
+  async get(id: string): Promise<Job | null> {
+    const [jobs = [], attempts = []] = await this.rowsOf([jobById(id), attemptsOf(id)]);
+    return jobsFrom(jobs, attempts)[0] ?? null;
+  }
+
+  async list(filter: JobFilter): Promise<readonly Job[]> {
+    if (filter.states?.length === 0) return [];
+    const [jobs = [], attempts = []] = await this.rowsOf(page(filter));
+    return jobsFrom(jobs, attempts);
+  }
+
+  async countByState(): Promise<Readonly<Record<JobState, number>>> {
+    const counts = new Map((await this.rowsOfOne(COUNT_BY_STATE)).map(({ state, n }) => [state, n]));
+    return Object.fromEntries(JOB_STATES.map((state) => [state, counts.get(state) ?? 0])) as Record<JobState, number>;
+  }
+
+  async countFinishedSince(since: number): Promise<number> {
+    return (await this.rowsOfOne(countFinishedSince(since)))[0]?.n as number;
+  }
+
+  async queuePosition(id: string): Promise<number | null> {
+    const [row] = await this.rowsOfOne(queuePosition(id));
+    return (row?.position as number | undefined) ?? null;
+  }
+
+  async claimNext(
+    models: readonly ClaimableModel[],
+    now: number,
+  ): Promise<(ClaimedJob & { events: readonly JobEvent[] }) | null> {
+    if (models.length === 0) return null;
+    const [claimed = [], , state = [], , attempts = []] = await this.rowsOf(claimNext(models, now));
+    const [job] = jobsFrom(claimed, attempts);
+    if (claimed[0] === undefined || job === undefined) return null;
+    return { claim: claimFrom(claimed[0]), job, events: state.map(eventFrom) };
+  }
+
+  async recordPlacementIfClaimed(claim: Claim, placement: { worker: string; device: string }): Promise<boolean> {
+    return (await this.rowsOfOne(recordPlacement(claim, placement))).length > 0;
+  }
+
+  recordProgressIfClaimed(
+    claim: Claim,
+    progress: Progress,
+    events: readonly JobEventBody[],
+    now: number,
+  ): Promise<Recorded> {
+    return this.record(recordProgress(claim, progress, events, now));
+  }
+
+  completeIfClaimed(
+    claim: Claim,
+    attempt: AttemptRecord,
+    result: { artifacts: readonly Artifact[]; effective: Effective },
+    now: number,
+  ): Promise<Recorded> {
+    return this.record(complete(claim, attempt, result, now));
+  }
+
+  endIfClaimed(
+    claim: Claim,
+    attempt: AttemptRecord,
+    ending: { state: 'failed' | 'cancelled' | 'expired'; failure: Failure | null },
+    now: number,
+  ): Promise<Recorded> {
+    return this.record(end(claim, attempt, ending, now));
+  }
+
+  retryIfClaimed(
+    claim: Claim,
+    attempt: AttemptRecord,
+    next: { runAt: number; failure: Failure },
+    now: number,
+  ): Promise<Recorded> {
+    return this.record(retry(claim, attempt, next, now));
+  }
+
+  returnIfClaimed(claim: Claim, attempt: AttemptRecord, now: number): Promise<Recorded> {
+    return this.record(giveBack(claim, attempt, now));
+  }
+
+  async requestCancel(id: string, now: number): Promise<{ job: Job | null; events: readonly JobEvent[] }> {
+    const [, , state = [], final = [], jobs = [], attempts = []] = await this.rowsOf(requestCancel(id, now));
+    return { job: jobsFrom(jobs, attempts)[0] ?? null, events: [...state, ...final].map(eventFrom) };
+  }
+
+  async promoteDue(now: number): Promise<readonly JobEvent[]> {
+    return (await this.record(promoteDue(now))).events;
+  }
+
+  async expireDue(now: number): Promise<readonly JobEvent[]> {
+    return (await this.record(expireDue(now))).events;
+  }
+
+  async nextDueAt(): Promise<number | null> {
+    const [row] = await this.rowsOfOne(NEXT_DUE_AT);
+    return (row?.at as number | null | undefined) ?? null;
+  }
+
+  async reclaimAll(failure: Failure, maxAttempts: number, now: number): Promise<readonly JobEvent[]> {
+    return (await this.record(reclaimAll(failure, maxAttempts, now))).events;
+  }
+
+  async purge(before: number, limit: number): Promise<readonly string[]> {
+    return (await this.rowsOfOne(purge(before, limit))).map(({ id }) => id as string);
+  }
+
+  async eventsAfter(id: string, afterSeq: number): Promise<readonly JobEvent[]> {
+    return (await this.rowsOfOne(eventsAfter(id, afterSeq))).map(eventFrom);
+  }
+
+  close(): Promise<void> {
+    return this.runner.close();
+  }
+
+  /** Runs a group that begins with the guarded write and of which only events return rows after it. */
+  private async record(group: StatementGroup): Promise<Recorded> {
+    const [guarded = [], ...events] = await this.rowsOf(group);
+    return { recorded: guarded.length > 0, events: events.flat().map(eventFrom) };
+  }
+
+  private async rowsOfOne(statement: Statement): Promise<readonly Row[]> {
+    return (await this.rowsOf([statement]))[0] ?? [];
+  }
+
+  private async rowsOf(group: StatementGroup): Promise<readonly (readonly Row[])[]> {
+    return (await this.runner.run(group)).rows;
+  }
+}
+
+function asInserted({ id, request, runAt, createdAt }: NewJob): Job {
+  return {
+    id,
+    state: runAt === null ? 'queued' : 'scheduled',
+    request,
+    createdAt,
+    startedAt: null,
+    finishedAt: null,
+    runAt,
+    cancelRequestedAt: null,
+    progress: null,
+    attempts: [],
+    artifacts: [],
+    effective: null,
+    failure: null,
+  };
+}
+
+function firstEvent({ id, state, createdAt }: Job): JobEvent {
+  return { jobId: id, seq: 1, at: createdAt, body: { type: 'state', state, attempt: 0 } };
+}

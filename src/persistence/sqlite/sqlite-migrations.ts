@@ -1,0 +1,5 @@
+import { jobs } from '../migrations/0001-jobs.js';
+import { jobCount } from '../migrations/0002-job-count.sqlite.js';
+import type { Migration } from '../migrations/migration.js';
+
+export const SQLITE_MIGRATIONS: readonly Migration[] = [jobs, jobCount];

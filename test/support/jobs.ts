@@ -1,0 +1,84 @@
+import { uuidv7 } from 'uuidv7';
+import type { GenerationRequest } from '../../src/domain/generation/generation-request.js';
+import type { Artifact, Progress } from '../../src/domain/job/job.js';
+import type { AttemptRecord, NewJob } from '../../src/jobs/ports/job-store.port.js';
+
+/** A moment the tests count from; no store reads a clock. */
+export const NOON = Date.UTC(2026, 10, 21, 12);
+
+export function generationRequest(changes: Partial<GenerationRequest> = {}): GenerationRequest {
+  return {
+    model: 'shapes',
+    prompt: 'a red square left of a blue circle',
+    negative_prompt: '',
+    width: 64,
+    height: 64,
+    num_inference_steps: 20,
+    guidance_scale: 7.5,
+    num_images: 1,
+    seed: '9223372036854775807',
+    scheduler: 'DPMSolverMultistepScheduler',
+    scheduler_options: { use_karras_sigmas: true },
+    priority: 'normal',
+    output_format: 'png',
+    exact: false,
+    max_degradation: 'equivalent',
+    start_by: null,
+    finish_by: null,
+    time_budget_ms: null,
+    metadata: {},
+    ...changes,
+  };
+}
+
+/** A job to submit at noon; `request` names only what differs. */
+export function newJob({
+  request,
+  ...changes
+}: Partial<Omit<NewJob, 'request'>> & { request?: Partial<GenerationRequest> } = {}): NewJob {
+  return { id: uuidv7(), runAt: null, createdAt: NOON, ...changes, request: generationRequest(request) };
+}
+
+export function progress(changes: Partial<Progress> = {}): Progress {
+  return { phase: 'denoise', step: 7, steps: 20, fraction: 0.41, etaMs: 900, ...changes };
+}
+
+/** What a successful attempt amounted to; a test names what differs. */
+export function attemptRecord(changes: Partial<AttemptRecord> = {}): AttemptRecord {
+  return {
+    worker: 'cpu:0#1',
+    device: 'cpu:0',
+    finishedAt: NOON + 2_000,
+    phase: 'save',
+    step: 20,
+    outcome: 'succeeded',
+    failure: null,
+    phases: [
+      {
+        name: 'denoise',
+        startedAt: NOON + 100,
+        finishedAt: NOON + 1_500,
+        fromStep: 0,
+        toStep: 20,
+        peakMemoryBytes: 5_000_000_000,
+      },
+    ],
+    peakMemoryBytes: 5_000_000_000,
+    degradations: [],
+    resumedFromStep: null,
+    ...changes,
+  };
+}
+
+export function artifact(index = 0): Artifact {
+  return {
+    index,
+    key: `2026/11/21/${index}.png`,
+    mediaType: 'image/png',
+    width: 64,
+    height: 64,
+    bytes: 7_312,
+    sha256: index.toString(16).padStart(64, 'a'),
+    seed: '9223372036854775807',
+  };
+}
