@@ -1,0 +1,1 @@
+"""The Safelight worker: one process that owns one device."""

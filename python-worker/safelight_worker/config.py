@@ -1,0 +1,34 @@
+"""Settings of a worker process: its command line."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the orchestrator decided for this process."""
+
+    socket: Path
+    """Unix socket to listen at; at most 100 bytes long."""
+    device: str
+    """``cpu:0``, ``cuda:0`` or ``mps:0``."""
+    threads: int
+    """Intra-op threads of torch on the CPU; 0: torch's choice. The last bits of a picture may depend on it."""
+    data_dir: Path | None
+    """Folder for what is measured once; None: measured at every start."""
+    log_level: str
+
+
+def parse(arguments: list[str] | None = None) -> Settings:
+    """Reads the command line; exits with 2 and the usage when it is wrong."""
+    parser = argparse.ArgumentParser(prog="safelight_worker", description=__doc__)
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--device", required=True, help="cpu:0, cuda:0 or mps:0")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--log-level", default="info")
+    given = parser.parse_args(arguments)
+    return Settings(given.socket, given.device, given.threads, given.data_dir, given.log_level)

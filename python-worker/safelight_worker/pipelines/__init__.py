@@ -1,0 +1,1 @@
+"""Loading, noise schedulers, step adapters."""
