@@ -29,17 +29,17 @@ const shared = {
 /**
  * @param {string} displayName
  * @param {string[]} testMatch
- * @param {number} testTimeout milliseconds for one test or hook
  */
-const project = (displayName, testMatch, testTimeout) => ({ ...shared, displayName, testMatch, testTimeout });
+const project = (displayName, testMatch) => ({ ...shared, displayName, testMatch });
 
 export default {
   projects: [
-    project('unit', ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/toolchain/**/*.spec.ts'], 5_000),
-    // A worker starts in a few seconds; loading torch on a busy two-core machine takes up to 20.
-    project('contract', ['<rootDir>/test/contract/**/*.spec.ts', '<rootDir>/test/contract/**/*.e2e-spec.ts'], 60_000),
-    project('e2e', ['<rootDir>/test/e2e/**/*.e2e-spec.ts', '<rootDir>/test/e2e/**/*.spec.ts'], 120_000),
+    project('unit', ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/toolchain/**/*.spec.ts']),
+    project('contract', ['<rootDir>/test/contract/**/*.spec.ts', '<rootDir>/test/contract/**/*.e2e-spec.ts']),
+    project('e2e', ['<rootDir>/test/e2e/**/*.e2e-spec.ts', '<rootDir>/test/e2e/**/*.spec.ts']),
   ],
+  // Jest takes this for all projects or none. A worker starts in seconds, on a busy two-core machine in up to 20.
+  testTimeout: 120_000,
   coverageProvider: 'v8',
   // The module registry grows by some 13 MB per suite: recycle a process before it gets large.
   workerIdleMemoryLimit: '512MB',

@@ -84,7 +84,8 @@ export class FilesystemArtifactStore extends ArtifactStore {
 /** The worker has synced the file; this makes sure that it is whole, on whatever disk it lies. */
 async function verify(path: string, expected: StagedFile): Promise<void> {
   const { size } = await stat(path);
-  if (size !== expected.bytes) throw new DamagedFileError(expected.fileName, `${expected.bytes} bytes`, `${size} bytes`);
+  if (size !== expected.bytes)
+    throw new DamagedFileError(expected.fileName, `${expected.bytes} bytes`, `${size} bytes`);
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash);
   const sha256 = hash.digest('hex');

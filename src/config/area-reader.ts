@@ -1,4 +1,4 @@
-import type { Area, Values } from './config-area.js';
+import type { Area } from './config-area.js';
 import { filePathOf, isDerived, isGiven, variableOf } from './config-area.js';
 import type { ConfigProblem } from './config-error.js';
 import { shown } from './config-error.js';
@@ -85,7 +85,7 @@ export class AreaReader {
 
   private checkRules(area: Area, values: Record<string, unknown>, origins: ReadonlyMap<string, string>): void {
     for (const { field, holds, allowed } of area.rules ?? []) {
-      if (holds(values as Values<Area['fields']>)) continue;
+      if (holds(values)) continue;
       // The named field may be a default that another value made impossible.
       const where = origins.get(field) ?? [...origins.values()][0] ?? 'defaults';
       const setting = filePathOf(area, field).join('.');

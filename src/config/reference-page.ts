@@ -22,7 +22,7 @@ doctor\` shows what was read from where. \`safelight.example.yaml\` is a file to
 
 /** The reference page of all settings, from their declarations. */
 export function configurationPage(): string {
-  return `${[HEAD, ...DECLARED_AREAS.map(([, area]) => renderArea(area))].join('\n')}`;
+  return [HEAD, ...DECLARED_AREAS.map(([, area]) => renderArea(area))].join('\n');
 }
 
 function renderArea(area: Area): string {
@@ -52,7 +52,7 @@ function modelTable(): string {
     code(name),
     meaning,
     kind.allowed,
-    fallback === undefined ? 'must be given' : fallback === null ? 'none' : code(String(fallback)),
+    fallback === undefined ? 'must be given' : fallback === null ? 'none' : code(JSON.stringify(fallback)),
   ]);
   return table(['Field', 'Meaning', 'Allowed', 'Default'], rows);
 }

@@ -1,7 +1,12 @@
 import type { JobEvent } from '../domain/job/job-event.js';
 import { InProcessJobEvents } from './in-process-job-events.js';
 
-const event = (jobId: string, seq: number): JobEvent => ({ jobId, seq, at: 0, body: { type: 'state', state: 'queued', attempt: 0 } });
+const event = (jobId: string, seq: number): JobEvent => ({
+  jobId,
+  seq,
+  at: 0,
+  body: { type: 'state', state: 'queued', attempt: 0 },
+});
 const frame = (jobId: string) => ({ jobId, step: 1, mediaType: 'image/jpeg', data: new Uint8Array(1) });
 
 describe('InProcessJobEvents', () => {

@@ -7,7 +7,13 @@ import { failure } from './failure.js';
 const BACKOFF = { baseMs: 1000, capMs: 8000 };
 
 function decide(kind: FailureKind, facts: Partial<FailedAttempt> = {}, random = 0.5): Decision {
-  const attempt = { failure: failure(kind, 'why'), countedAttempts: 1, cancelRequested: false, msToDeadline: null, ...facts };
+  const attempt = {
+    failure: failure(kind, 'why'),
+    countedAttempts: 1,
+    cancelRequested: false,
+    msToDeadline: null,
+    ...facts,
+  };
   return decideNext(attempt, BACKOFF, random);
 }
 

@@ -19,6 +19,10 @@ export interface Failure {
   readonly freeBytes?: number;
 }
 
-export function failure(kind: FailureKind, message: string, facts: Partial<Omit<Failure, 'kind' | 'message'>> = {}): Failure {
+export function failure(
+  kind: FailureKind,
+  message: string,
+  facts: Partial<Omit<Failure, 'kind' | 'message'>> = {},
+): Failure {
   return { phase: null, step: 0, ...facts, kind, message };
 }

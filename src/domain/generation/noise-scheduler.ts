@@ -64,32 +64,35 @@ export function schedulersFor(flowMatching: boolean): string[] {
 }
 
 /** Names of AUTOMATIC1111's samplers, as people write them, for a class and its options. */
-const ALIASES: Readonly<Record<string, readonly [string, SchedulerOptions]>> = {
-  'dpm++ 2m': ['DPMSolverMultistepScheduler', { use_karras_sigmas: false }],
-  'dpm++ 2m karras': ['DPMSolverMultistepScheduler', { use_karras_sigmas: true }],
-  'dpm++ 2m sde': ['DPMSolverMultistepScheduler', { algorithm_type: 'sde-dpmsolver++', use_karras_sigmas: false }],
-  'dpm++ 2m sde karras': ['DPMSolverMultistepScheduler', { algorithm_type: 'sde-dpmsolver++', use_karras_sigmas: true }],
-  'dpm++ 2s a': ['DPMSolverSinglestepScheduler', { use_karras_sigmas: false }],
-  'dpm++ 2s a karras': ['DPMSolverSinglestepScheduler', { use_karras_sigmas: true }],
-  'dpm2': ['KDPM2DiscreteScheduler', { use_karras_sigmas: false }],
-  'dpm2 karras': ['KDPM2DiscreteScheduler', { use_karras_sigmas: true }],
-  'dpm2 a': ['KDPM2AncestralDiscreteScheduler', { use_karras_sigmas: false }],
-  'dpm2 a karras': ['KDPM2AncestralDiscreteScheduler', { use_karras_sigmas: true }],
-  'euler': ['EulerDiscreteScheduler', {}],
-  'euler a': ['EulerAncestralDiscreteScheduler', {}],
-  'heun': ['HeunDiscreteScheduler', {}],
-  'ddim': ['DDIMScheduler', {}],
-  'plms': ['PNDMScheduler', {}],
-  'unipc': ['UniPCMultistepScheduler', {}],
-  'lcm': ['LCMScheduler', {}],
-  'tcd': ['TCDScheduler', {}],
-  'deis': ['DEISMultistepScheduler', {}],
-};
+const ALIASES: ReadonlyMap<string, readonly [string, SchedulerOptions]> = new Map([
+  ['dpm++ 2m', ['DPMSolverMultistepScheduler', { use_karras_sigmas: false }]],
+  ['dpm++ 2m karras', ['DPMSolverMultistepScheduler', { use_karras_sigmas: true }]],
+  ['dpm++ 2m sde', ['DPMSolverMultistepScheduler', { algorithm_type: 'sde-dpmsolver++', use_karras_sigmas: false }]],
+  [
+    'dpm++ 2m sde karras',
+    ['DPMSolverMultistepScheduler', { algorithm_type: 'sde-dpmsolver++', use_karras_sigmas: true }],
+  ],
+  ['dpm++ 2s a', ['DPMSolverSinglestepScheduler', { use_karras_sigmas: false }]],
+  ['dpm++ 2s a karras', ['DPMSolverSinglestepScheduler', { use_karras_sigmas: true }]],
+  ['dpm2', ['KDPM2DiscreteScheduler', { use_karras_sigmas: false }]],
+  ['dpm2 karras', ['KDPM2DiscreteScheduler', { use_karras_sigmas: true }]],
+  ['dpm2 a', ['KDPM2AncestralDiscreteScheduler', { use_karras_sigmas: false }]],
+  ['dpm2 a karras', ['KDPM2AncestralDiscreteScheduler', { use_karras_sigmas: true }]],
+  ['euler', ['EulerDiscreteScheduler', {}]],
+  ['euler a', ['EulerAncestralDiscreteScheduler', {}]],
+  ['heun', ['HeunDiscreteScheduler', {}]],
+  ['ddim', ['DDIMScheduler', {}]],
+  ['plms', ['PNDMScheduler', {}]],
+  ['unipc', ['UniPCMultistepScheduler', {}]],
+  ['lcm', ['LCMScheduler', {}]],
+  ['tcd', ['TCDScheduler', {}]],
+  ['deis', ['DEISMultistepScheduler', {}]],
+]);
 
 /** Class and implied options behind a name: a class name stands for itself, an AUTOMATIC1111 name for what it means there. */
 export function resolveSchedulerName(name: string): { scheduler: string; options: SchedulerOptions } | null {
   if (Object.hasOwn(NOISE_SCHEDULERS, name)) return { scheduler: name, options: {} };
-  const alias = ALIASES[name.trim().toLowerCase()];
+  const alias = ALIASES.get(name.trim().toLowerCase());
   return alias ? { scheduler: alias[0], options: alias[1] } : null;
 }
 

@@ -26,7 +26,8 @@ const MODELS = {
   default: () => SHAPES,
 };
 
-const resolve = (input: Partial<GenerationInput>) => resolveRequest({ prompt: 'a red circle', ...input }, MODELS, NOW, () => '77');
+const resolve = (input: Partial<GenerationInput>) =>
+  resolveRequest({ prompt: 'a red circle', ...input }, MODELS, NOW, () => '77');
 function accepted(input: Partial<GenerationInput>) {
   const resolution = resolve(input);
   if (!resolution.ok) throw new Error(JSON.stringify(resolution.problems));
@@ -83,17 +84,40 @@ describe('resolveRequest', () => {
     ['num_images', { num_images: 0 }, 0, { min: 1, max: 16 }],
     ['seed', { seed: '-1' }, '-1', { min: 0, max: (2n ** 63n - 1n).toString() }],
     ['seed', { seed: (2n ** 63n).toString() }, (2n ** 63n).toString(), { min: 0, max: (2n ** 63n - 1n).toString() }],
-    ['seed', { seed: (2n ** 63n - 1n).toString(), num_images: 2 }, (2n ** 63n - 1n).toString(), { min: 0, max: (2n ** 63n - 2n).toString() }],
+    [
+      'seed',
+      { seed: (2n ** 63n - 1n).toString(), num_images: 2 },
+      (2n ** 63n - 1n).toString(),
+      { min: 0, max: (2n ** 63n - 2n).toString() },
+    ],
     ['scheduler', { scheduler: 'Nonsense' }, 'Nonsense', SHAPES.schedulers],
     ['scheduler', { scheduler: 'toString' }, 'toString', SHAPES.schedulers],
-    ['scheduler', { scheduler: 'FlowMatchEulerDiscreteScheduler' }, 'FlowMatchEulerDiscreteScheduler', SHAPES.schedulers],
-    ['scheduler_options.nonsense', { scheduler: 'DDIMScheduler', scheduler_options: { nonsense: 1 } }, 1, ['timestep_spacing']],
+    [
+      'scheduler',
+      { scheduler: 'FlowMatchEulerDiscreteScheduler' },
+      'FlowMatchEulerDiscreteScheduler',
+      SHAPES.schedulers,
+    ],
+    [
+      'scheduler_options.nonsense',
+      { scheduler: 'DDIMScheduler', scheduler_options: { nonsense: 1 } },
+      1,
+      ['timestep_spacing'],
+    ],
     ['scheduler_options.solver_order', { scheduler_options: { solver_order: 9 } }, 9, 'integer from 1 to 3'],
-    ['scheduler_options.use_karras_sigmas', { scheduler_options: { use_karras_sigmas: 'yes' } }, 'yes', 'true or false'],
+    [
+      'scheduler_options.use_karras_sigmas',
+      { scheduler_options: { use_karras_sigmas: 'yes' } },
+      'yes',
+      'true or false',
+    ],
     ['start_by', { start_by: NOW }, '2026-01-01T00:00:00.000Z', { after: '2026-01-01T00:00:00.000Z' }],
   ])('refuses %s in %j, naming value and limit', (field, input, value, limit) => {
     const resolution = resolve(input);
-    expect(resolution).toMatchObject({ ok: false, problems: expect.arrayContaining([expect.objectContaining({ field, value, limit })]) });
+    expect(resolution).toMatchObject({
+      ok: false,
+      problems: expect.arrayContaining([expect.objectContaining({ field, value, limit })]),
+    });
   });
 
   it('names everything that is wrong at once', () => {
@@ -107,8 +131,13 @@ describe('resolveRequest', () => {
       scheduler: 'DPMSolverMultistepScheduler',
       scheduler_options: { use_karras_sigmas: true },
     });
-    expect(accepted({ scheduler: 'Euler a' })).toMatchObject({ scheduler: 'EulerAncestralDiscreteScheduler', scheduler_options: {} });
-    expect(accepted({ scheduler: 'dpm++ 2m', scheduler_options: { use_karras_sigmas: true } }).scheduler_options).toEqual({
+    expect(accepted({ scheduler: 'Euler a' })).toMatchObject({
+      scheduler: 'EulerAncestralDiscreteScheduler',
+      scheduler_options: {},
+    });
+    expect(
+      accepted({ scheduler: 'dpm++ 2m', scheduler_options: { use_karras_sigmas: true } }).scheduler_options,
+    ).toEqual({
       use_karras_sigmas: true,
     });
   });

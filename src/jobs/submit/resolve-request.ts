@@ -18,11 +18,19 @@ interface Models {
  * Fills in the model's defaults and checks every field against the model's limits. Reports all problems at once, each with
  * field, value and limit, so that a person mends a request in one go. `drawSeed` is asked only when no seed was given.
  */
-export function resolveRequest(input: GenerationInput, models: Models, now: number, drawSeed: () => string): Resolution {
+export function resolveRequest(
+  input: GenerationInput,
+  models: Models,
+  now: number,
+  drawSeed: () => string,
+): Resolution {
   const model = input.model === undefined ? models.default() : models.find(input.model);
   if (model === null) {
     const known = models.list().map(({ id }) => id);
-    return { ok: false, problems: [{ field: 'model', message: 'no such model is served', value: input.model, limit: known }] };
+    return {
+      ok: false,
+      problems: [{ field: 'model', message: 'no such model is served', value: input.model, limit: known }],
+    };
   }
   const problems: FieldProblem[] = [];
   const { limits, defaults } = model;
@@ -118,7 +126,8 @@ function resolveScheduler(
     return { scheduler: input.scheduler, scheduler_options: {} };
   }
   const scheduler = named?.scheduler ?? model.defaults.scheduler;
-  const implied = named === null || named.scheduler === model.defaults.scheduler ? model.defaults.scheduler_options : {};
+  const implied =
+    named === null || named.scheduler === model.defaults.scheduler ? model.defaults.scheduler_options : {};
   const rules = NOISE_SCHEDULERS[scheduler] ?? {};
   for (const [option, value] of Object.entries(input.scheduler_options ?? {})) {
     const rule = Object.hasOwn(rules, option) ? rules[option] : undefined;

@@ -20,7 +20,12 @@ export type SubmitResult =
   | { readonly outcome: 'existing'; readonly jobs: readonly Job[] }
   | { readonly outcome: 'conflict'; readonly jobId: string }
   | { readonly outcome: 'invalid'; readonly problems: readonly FieldProblem[] }
-  | { readonly outcome: 'queue_full'; readonly waiting: number; readonly limit: number; readonly retryAfterSeconds: number };
+  | {
+      readonly outcome: 'queue_full';
+      readonly waiting: number;
+      readonly limit: number;
+      readonly retryAfterSeconds: number;
+    };
 
 /** Seeds are drawn below 2^32: every client can hold them, and they can be typed. */
 const DRAWN_SEED_BOUND = 2 ** 32;
@@ -40,7 +45,11 @@ export class SubmitJobs {
   ) {}
 
   /** All inputs become jobs, or none. Problems name their input as `requests[i].field` when there are several. */
-  async submit(inputs: readonly GenerationInput[], idempotencyKey: string | null, batch = false): Promise<SubmitResult> {
+  async submit(
+    inputs: readonly GenerationInput[],
+    idempotencyKey: string | null,
+    batch = false,
+  ): Promise<SubmitResult> {
     const now = this.clock.now();
     const problems: FieldProblem[] = [];
     const jobs = inputs.flatMap((input, index) => {

@@ -6,7 +6,8 @@ import type { Job } from '../../domain/job/job.js';
 import { JobEvents } from '../ports/job-events.port.js';
 import { JobStore } from '../ports/job-store.port.js';
 
-export type WatchItem = { readonly kind: 'event'; readonly event: JobEvent } | { readonly kind: 'preview'; readonly frame: PreviewFrame };
+export type WatchItem =
+  { readonly kind: 'event'; readonly event: JobEvent } | { readonly kind: 'preview'; readonly frame: PreviewFrame };
 
 /** Follows jobs: what happened so far, then what happens, in order and without gaps. */
 @Injectable()
@@ -22,7 +23,10 @@ export class WatchJob {
    * Stored events are the record; what the hub publishes only says "read again", so nothing is missed between the two
    * and a slow reader holds one flag and one preview frame, never a backlog.
    */
-  async *follow(id: string, options: { afterSeq: number; previews: boolean; signal: AbortSignal }): AsyncGenerator<WatchItem> {
+  async *follow(
+    id: string,
+    options: { afterSeq: number; previews: boolean; signal: AbortSignal },
+  ): AsyncGenerator<WatchItem> {
     const { signal } = options;
     let frame: PreviewFrame | null = null;
     const wake = new Wake();
@@ -41,10 +45,10 @@ export class WatchJob {
     signal.addEventListener('abort', onAbort);
     try {
       let seq = options.afterSeq;
-      let mayBeOver = true;
       for (;;) {
         if (signal.aborted) return;
-        for (const event of await this.store.eventsAfter(id, seq)) {
+        const events = await this.store.eventsAfter(id, seq);
+        for (const event of events) {
           seq = event.seq;
           yield { kind: 'event', event };
           if (event.body.type === 'final') return;
@@ -54,9 +58,8 @@ export class WatchJob {
           frame = null;
           yield { kind: 'preview', frame: latest };
         }
-        // Only a reader that comes after the end can find a job without a further event; who was here first gets `final`.
-        if (mayBeOver && (await this.isOver(id, seq))) return;
-        mayBeOver = false;
+        // Nothing new: no event may ever come, for a reader that came after the last one or asks beyond it.
+        if (events.length === 0 && (await this.isOver(id, seq))) return;
         await wake.wait();
       }
     } finally {
@@ -75,7 +78,7 @@ export class WatchJob {
     return this.store.get(id);
   }
 
-  /** True when no further event can come: the job is gone, or final with its last event told to this reader before. */
+  /** True when no further event can come. The events are read after the state: `final` is stored with it. */
   private async isOver(id: string, seq: number): Promise<boolean> {
     const job = await this.store.get(id);
     if (job === null) return true;
