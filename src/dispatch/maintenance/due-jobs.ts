@@ -1,0 +1,65 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { Logger } from 'pino';
+
+import { Clock } from '../../jobs/ports/clock.port.js';
+import { JobEvents } from '../../jobs/ports/job-events.port.js';
+import { JobStore } from '../../jobs/ports/job-store.port.js';
+import { LOG } from '../../telemetry/log.js';
+
+/** Longest sleep in milliseconds: also finds what a change of the system's clock made due. */
+const LONGEST_SLEEP_MS = 60_000;
+
+/** Pause after the store failed, in milliseconds. */
+const STORE_PAUSE_MS = 1000;
+
+/** Moves jobs whose time has come: retries into the queue, jobs past their deadline into `expired`. */
+@Injectable()
+export class DueJobs {
+  private timer: NodeJS.Timeout | undefined;
+  private unsubscribe: (() => void) | null = null;
+  private sweep: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly store: JobStore,
+    private readonly events: JobEvents,
+    private readonly clock: Clock,
+    @Inject(LOG) private readonly log: Logger,
+  ) {}
+
+  start(): void {
+    this.unsubscribe = this.events.onAny(({ body }) => {
+      // A retry or a deadline may be due before the timer that runs.
+      if (body.type === 'state' && (body.state === 'scheduled' || body.state === 'queued')) this.plan(0);
+    });
+    this.plan(0);
+  }
+
+  async stop(): Promise<void> {
+    this.unsubscribe?.();
+    this.unsubscribe = null;
+    clearTimeout(this.timer);
+    await this.sweep;
+  }
+
+  private plan(ms: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.sweep = this.sweep.then(() => this.sweepOnce());
+    }, ms);
+  }
+
+  private async sweepOnce(): Promise<void> {
+    let sleepMs = STORE_PAUSE_MS;
+    try {
+      const now = this.clock.now();
+      const events = [...(await this.store.promoteDue(now)), ...(await this.store.expireDue(now))];
+      const dueAt = await this.store.nextDueAt();
+      sleepMs = dueAt === null ? LONGEST_SLEEP_MS : Math.min(LONGEST_SLEEP_MS, Math.max(1, dueAt - this.clock.now()));
+      if (this.unsubscribe !== null) this.plan(sleepMs);
+      this.events.publish(events);
+    } catch (error) {
+      this.log.error({ err: error }, 'due jobs could not be moved');
+      if (this.unsubscribe !== null) this.plan(sleepMs);
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import type { ExecutionPlan } from '../../domain/generation/execution-plan.js';
+import type { Effective } from '../../domain/job/job.js';
+import type { Failure } from '../../domain/failure/failure.js';
+import type { Phase, PhaseTiming } from '../../domain/job/phase.js';
+import type { Device } from '../../domain/placement/device.js';
+
+/** A file the worker left in the attempt's staging folder. */
+export interface StagedArtifact {
+  readonly index: number;
+  readonly fileName: string;
+  readonly mediaType: string;
+  readonly width: number;
+  readonly height: number;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly seed: string;
+}
+
+/** What a worker tells about an attempt. The last event is one of `result`, `failed`, `cancelled`; there is exactly one. */
+export type AttemptEvent =
+  | { readonly type: 'accepted' }
+  | { readonly type: 'phase'; readonly phase: Phase }
+  | { readonly type: 'step'; readonly step: number; readonly steps: number }
+  | { readonly type: 'preview'; readonly step: number; readonly mediaType: string; readonly data: Uint8Array }
+  | {
+      readonly type: 'result';
+      readonly artifacts: readonly StagedArtifact[];
+      readonly phases: readonly PhaseTiming[];
+      readonly effective: Effective;
+    }
+  | { readonly type: 'failed'; readonly failure: Failure }
+  | { readonly type: 'cancelled' };
+
+/** One worker that can take attempts now. */
+export interface ReadyWorker {
+  readonly id: string;
+  readonly device: Device;
+  /** Models already on its device. */
+  readonly warmModels: readonly string[];
+  /**
+   * Runs one attempt. Never throws for a failed attempt: process loss, hang and protocol errors arrive as `failed` too.
+   * Aborting the signal cancels the attempt; the stream still ends with its terminal event, in bounded time.
+   */
+  run(plan: ExecutionPlan, signal: AbortSignal): AsyncIterable<AttemptEvent>;
+  /** Turns preview frames of a running attempt on (milliseconds between frames) or off (0). Never throws. */
+  setPreviews(attemptId: string, intervalMs: number): Promise<void>;
+}
+
+/** The worker processes of this node. */
+export abstract class WorkerPool {
+  /** Workers that can take attempts now. */
+  abstract ready(): readonly ReadyWorker[];
+  /** Calls back when a worker becomes ready, stops being so, or changes its models; returns how to stop. */
+  abstract onChange(listener: () => void): () => void;
+}

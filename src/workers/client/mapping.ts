@@ -1,0 +1,177 @@
+import type { Failure } from '../../domain/failure/failure.js';
+import type { FailureKind } from '../../domain/failure/failure-kind.js';
+import type { ExecutionPlan } from '../../domain/generation/execution-plan.js';
+import type { OutputFormat } from '../../domain/generation/generation-request.js';
+import type { Effective } from '../../domain/job/job.js';
+import type { Phase, PhaseTiming } from '../../domain/job/phase.js';
+import type { Device } from '../../domain/placement/device.js';
+import type { WorkerMemory } from '../../domain/placement/worker-description.js';
+import type { AttemptEvent, StagedArtifact } from '../../dispatch/ports/worker-pool.port.js';
+import * as pb from '../../gen/safelight/worker/v1/worker.pb.js';
+
+/** Both directions between the wire's words and ours; the only file that knows both. */
+
+const OUTPUT_FORMATS: Record<OutputFormat, pb.OutputFormat> = {
+  png: pb.OutputFormat.OUTPUT_FORMAT_PNG,
+  webp: pb.OutputFormat.OUTPUT_FORMAT_WEBP,
+  jpeg: pb.OutputFormat.OUTPUT_FORMAT_JPEG,
+};
+
+const PHASES: Partial<Record<pb.Phase, Phase>> = {
+  [pb.Phase.PHASE_LOAD]: 'load',
+  [pb.Phase.PHASE_ENCODE]: 'encode',
+  [pb.Phase.PHASE_PREPARE]: 'prepare',
+  [pb.Phase.PHASE_DENOISE]: 'denoise',
+  [pb.Phase.PHASE_DECODE]: 'decode',
+  [pb.Phase.PHASE_VALIDATE]: 'validate',
+  [pb.Phase.PHASE_SAVE]: 'save',
+};
+
+const FAILURE_KINDS: Partial<Record<pb.FailureKind, FailureKind>> = {
+  [pb.FailureKind.FAILURE_KIND_DEVICE_OUT_OF_MEMORY]: 'device_out_of_memory',
+  [pb.FailureKind.FAILURE_KIND_DEVICE_FATAL]: 'device_fatal',
+  [pb.FailureKind.FAILURE_KIND_MODEL_UNAVAILABLE]: 'model_unavailable',
+  [pb.FailureKind.FAILURE_KIND_INVALID_REQUEST]: 'invalid_request',
+  [pb.FailureKind.FAILURE_KIND_REJECTED_OUTPUT]: 'rejected_output',
+  [pb.FailureKind.FAILURE_KIND_INTERNAL]: 'internal',
+  [pb.FailureKind.FAILURE_KIND_WORKER_STOPPING]: 'worker_stopping',
+};
+
+export function planToWire(plan: ExecutionPlan): pb.ExecutionPlan {
+  return {
+    attemptId: plan.attemptId,
+    priority: plan.priorityRank,
+    model: modelToWire(plan.model),
+    prompt: { text: plan.prompt, negativeText: plan.negativePrompt },
+    sampling: {
+      numInferenceSteps: plan.numInferenceSteps,
+      guidanceScale: plan.guidanceScale,
+      seeds: [...plan.seeds],
+      width: plan.width,
+      height: plan.height,
+      scheduler: plan.scheduler,
+      schedulerOptions: { ...plan.schedulerOptions },
+    },
+    output: {
+      stagingDir: plan.stagingDir,
+      format: OUTPUT_FORMATS[plan.outputFormat],
+      quality: 0,
+      metadata: { ...plan.fileMetadata },
+    },
+    batching: { solo: plan.solo, maxImages: 0 },
+    previewIntervalMs: plan.previewIntervalMs,
+  };
+}
+
+export function modelToWire(model: ExecutionPlan['model']): pb.ModelSpec {
+  return { id: model.id, source: model.source, dtype: model.dtype ?? '', variant: model.variant ?? '' };
+}
+
+/** `device` is ours: inside the worker a card has another number. Null: an event this build does not know. */
+export function eventFromWire(response: pb.RunResponse, device: Device): AttemptEvent | null {
+  const { event } = response;
+  switch (event?.$case) {
+    case 'accepted':
+      return { type: 'accepted' };
+    case 'phaseStarted': {
+      const phase = PHASES[event.value.phase];
+      return phase === undefined ? null : { type: 'phase', phase };
+    }
+    case 'stepFinished':
+      return { type: 'step', step: event.value.step, steps: event.value.steps };
+    case 'preview':
+      return { type: 'preview', step: event.value.step, mediaType: event.value.mediaType, data: event.value.data };
+    case 'result':
+      return {
+        type: 'result',
+        artifacts: event.value.artifacts.map(artifactFromWire),
+        phases: event.value.phases.flatMap(timingFromWire),
+        effective: effectiveFromWire(event.value.effective, device),
+      };
+    case 'failure':
+      return { type: 'failed', failure: failureFromWire(event.value) };
+    case 'cancelled':
+      return { type: 'cancelled' };
+    case undefined:
+      return null;
+  }
+}
+
+export function memoryFromWire(memory: pb.MemoryState | undefined): WorkerMemory | null {
+  if (memory === undefined) return null;
+  return {
+    totalBytes: Number(memory.totalBytes),
+    freeBytes: Number(memory.freeBytes),
+    allocatedBytes: Number(memory.allocatedBytes),
+    reservedBytes: Number(memory.reservedBytes),
+  };
+}
+
+export function phaseFromWire(phase: pb.Phase): Phase | null {
+  return PHASES[phase] ?? null;
+}
+
+/** Milliseconds. */
+export function durationFromWire(duration: { seconds: string; nanos: number } | undefined): number {
+  return duration === undefined ? 0 : Number(duration.seconds) * 1000 + duration.nanos / 1e6;
+}
+
+function artifactFromWire(artifact: pb.Artifact): StagedArtifact {
+  return {
+    index: artifact.index,
+    fileName: artifact.fileName,
+    mediaType: artifact.mediaType,
+    width: artifact.width,
+    height: artifact.height,
+    bytes: Number(artifact.sizeBytes),
+    sha256: artifact.sha256,
+    seed: artifact.seed,
+  };
+}
+
+function timingFromWire(timing: pb.PhaseTiming): PhaseTiming[] {
+  const name = PHASES[timing.phase];
+  if (name === undefined) return [];
+  return [
+    {
+      name,
+      startedAt: Number(timing.startedAtMs),
+      finishedAt: Number(timing.finishedAtMs),
+      fromStep: null,
+      toStep: null,
+      peakMemoryBytes: Number(timing.peakMemoryBytes) || null,
+    },
+  ];
+}
+
+function effectiveFromWire(effective: pb.Effective | undefined, device: Device): Effective {
+  if (effective === undefined) return {};
+  return {
+    num_inference_steps: effective.numInferenceSteps,
+    guidance_scale: effective.guidanceScale,
+    width: effective.width,
+    height: effective.height,
+    scheduler: effective.scheduler,
+    scheduler_options: effective.schedulerOptions ?? {},
+    dtype: effective.dtype,
+    device: device.id,
+    max_batch_images: effective.maxBatchImages,
+    weights_sha256: effective.weightsSha256,
+    pipeline_class: effective.pipelineClass,
+    runner: effective.runner,
+    versions: effective.versions,
+  };
+}
+
+function failureFromWire(wire: pb.Failure): Failure {
+  return {
+    kind: FAILURE_KINDS[wire.kind] ?? 'internal',
+    phase: PHASES[wire.phase] ?? null,
+    step: wire.step,
+    message: wire.message,
+    ...(wire.detail === '' ? {} : { detail: wire.detail }),
+    ...(wire.field === '' ? {} : { field: wire.field }),
+    ...(wire.requestedBytes === '0' ? {} : { requestedBytes: Number(wire.requestedBytes) }),
+    ...(wire.freeBytes === '0' ? {} : { freeBytes: Number(wire.freeBytes) }),
+  };
+}

@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { resolve } from 'node:path';
+
+import { execa } from 'execa';
+
+const NODE = resolve('node_modules/.bin/node');
+const MAIN = resolve('dist/main.js');
+/** A command that has not ended by then hangs: starting a worker on a busy machine is the longest thing it does. */
+const COMMAND_TIMEOUT_MS = 100_000;
+
+export interface CliOptions {
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Starts the real program; nothing of the environment's settings reaches it. */
+export function startCli(args: readonly string[], { cwd, env = {} }: CliOptions) {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(SAFELIGHT_|DATABASE_URL|XDG_)/.test(name));
+  return execa(NODE, ['--enable-source-maps', MAIN, ...args], {
+    cwd,
+    env: { ...Object.fromEntries(inherited), ...env },
+    extendEnv: false,
+    reject: false,
+    stdin: 'ignore',
+    timeout: COMMAND_TIMEOUT_MS,
+  });
+}
+
+/** Runs the real program to its end. */
+export async function runCli(
+  args: readonly string[],
+  options: CliOptions,
+): Promise<{ code: number | undefined; stdout: string; stderr: string }> {
+  const { exitCode, stdout, stderr } = await startCli(args, options);
+  return { code: exitCode, stdout, stderr };
+}
+
+export type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
+
+/** A real HTTP server whose answers a test writes, one handler for each `METHOD /path`. */
+export class StubApi {
+  /** `METHOD /path` of every request, in order. */
+  readonly requests: string[] = [];
+
+  private constructor(
+    private readonly server: Server,
+    readonly url: string,
+  ) {}
+
+  static async start(routes: Readonly<Record<string, Handler>>): Promise<StubApi> {
+    const server = createServer((request, response) => {
+      void (async () => {
+        const chunks: Buffer[] = [];
+        for await (const chunk of request) chunks.push(chunk as Buffer);
+        const { pathname } = new URL(request.url ?? '/', 'http://stub');
+        const route = `${request.method} ${pathname}`;
+        api.requests.push(route);
+        const handler = routes[route];
+        if (handler === undefined) response.writeHead(404).end();
+        else handler(request, response, Buffer.concat(chunks).toString());
+      })();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const api = new StubApi(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    return api;
+  }
+
+  async stop(): Promise<void> {
+    this.server.close();
+    this.server.closeAllConnections();
+    await once(this.server, 'close');
+  }
+}
+
+export function answerJson(
+  response: ServerResponse,
+  status: number,
+  value: unknown,
+  headers: Record<string, string> = {},
+): void {
+  const type = status >= 400 ? 'application/problem+json' : 'application/json';
+  response.writeHead(status, { 'content-type': type, ...headers }).end(JSON.stringify(value));
+}
