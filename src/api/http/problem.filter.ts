@@ -1,0 +1,71 @@
+import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
+import { Catch, HttpException, Logger } from '@nestjs/common';
+import type { Request, Response } from 'express';
+
+import { StoreUnavailableError } from '../../jobs/ports/job-store.port.js';
+import { allowedMethods } from './allowed-methods.js';
+import { codeOfStatus, ERRORS } from './error-codes.js';
+import { Problem } from './problem.js';
+
+/** Longest path that is repeated in an answer. */
+const MAX_INSTANCE_CHARS = 200;
+
+/** A disk that was full or a server that stops is not back sooner. */
+const STORE_RETRY_SECONDS = 5;
+
+/** Turns whatever was thrown into a problem document. Only a defect is logged, and nothing of it is shown. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  private readonly logger = new Logger(ProblemFilter.name);
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const request = host.switchToHttp().getRequest<Request>();
+    const response = host.switchToHttp().getResponse<Response>();
+    const problem = asProblem(error, request);
+    const what = `${request.method} ${instanceOf(request)}`;
+    if (problem.code === 'internal')
+      this.logger.error(`${what} failed`, error instanceof Error ? error.stack : String(error));
+    if (problem.code === 'unavailable') this.logger.warn(`${what} was refused: ${String(error)}`);
+    // An answer that has begun cannot become another one; cutting it off is how the client learns that it is not whole.
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    for (const [name, value] of Object.entries(problem.facts.headers ?? {})) response.setHeader(name, value);
+    const body = JSON.stringify(problem.document(instanceOf(request)));
+    response.status(problem.status).setHeader('Content-Type', 'application/problem+json; charset=utf-8');
+    response.setHeader('Cache-Control', 'no-store');
+    response.send(body);
+  }
+}
+
+function asProblem(error: unknown, request: Request): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof StoreUnavailableError) {
+    const headers = { 'Retry-After': String(STORE_RETRY_SECONDS) };
+    return new Problem('unavailable', 'the store of jobs cannot be used now; nothing was written', { headers });
+  }
+  if (error instanceof HttpException && error.getStatus() === 404) return unrouted(request);
+  const status = statusOf(error);
+  if (status === null || status >= 500) return new Problem('internal', 'the request failed inside the server');
+  const code = codeOfStatus(status);
+  return new Problem(code, ERRORS[code].meaning);
+}
+
+function unrouted(request: Request): Problem {
+  const allowed = allowedMethods(request.app.router as unknown as Parameters<typeof allowedMethods>[0], request.path);
+  if (allowed.length === 0) return new Problem('not_found', 'nothing is served under this path');
+  const detail = `${request.method} is not taken here; ${allowed.join(', ')} is`;
+  return new Problem('method_not_allowed', detail, { headers: { Allow: allowed.join(', ') } });
+}
+
+/** Status that Nest and Express put on errors of theirs. */
+function statusOf(error: unknown): number | null {
+  if (error instanceof HttpException) return error.getStatus();
+  const status: unknown = typeof error === 'object' && error !== null && 'status' in error ? error.status : null;
+  return typeof status === 'number' ? status : null;
+}
+
+function instanceOf(request: Request): string {
+  return request.path.slice(0, MAX_INSTANCE_CHARS);
+}

@@ -1,0 +1,85 @@
+import { pipeline } from 'node:stream/promises';
+
+import { Controller, Get, Headers, Logger, Param, Res } from '@nestjs/common';
+import { ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import type { Response } from 'express';
+
+import type { Artifact } from '../../domain/job/job.js';
+import { ArtifactStore } from '../../jobs/ports/artifact-store.port.js';
+import { QueryJobs } from '../../jobs/query/query-jobs.js';
+import { matchesEtag, strongEtag } from '../http/etag.js';
+import { Problem } from '../http/problem.js';
+import { jobIdOf, noSuchJob } from './job-id.js';
+import { Answers, AnswersProblems, TakesJobId } from './openapi/answers.js';
+
+const YEAR_SECONDS = 365 * 24 * 60 * 60;
+
+@ApiTags('artifacts')
+@Controller('v1/jobs/:id/artifacts')
+export class ArtifactsController {
+  private readonly logger = new Logger(ArtifactsController.name);
+
+  constructor(
+    private readonly queryJobs: QueryJobs,
+    private readonly artifacts: ArtifactStore,
+  ) {}
+
+  @Get(':index')
+  @ApiOperation({ operationId: 'getArtifact', summary: 'Read a picture' })
+  @Answers(200, 'The bytes; the entity tag is their SHA-256.', ['image/png', 'image/webp', 'image/jpeg'])
+  @Answers(304, 'The client has it already.')
+  @TakesJobId()
+  @ApiParam({ name: 'index', schema: { type: 'integer', minimum: 0 } })
+  @AnswersProblems('job_not_found', 'artifact_not_found')
+  async get(
+    @Param('id') id: string,
+    @Param('index') index: string,
+    @Headers('if-none-match') ifNoneMatch: string | undefined,
+    @Res() response: Response,
+  ): Promise<void> {
+    const jobId = jobIdOf(id);
+    const artifact = await this.find(jobId, index);
+    const etag = strongEtag(artifact.sha256);
+    response.setHeader('ETag', etag);
+    response.setHeader('Cache-Control', `private, max-age=${YEAR_SECONDS}, immutable`);
+    if (matchesEtag(ifNoneMatch, etag)) {
+      response.status(304).end();
+      return;
+    }
+    const opened = await this.artifacts.open(artifact.key);
+    if (opened === null) {
+      this.logger.error(`artifact ${index} of job ${jobId} is on record, but its file is gone`);
+      throw noSuchArtifact();
+    }
+    const [, extension = 'bin'] = artifact.mediaType.split('/');
+    response.status(200);
+    response.setHeader('Content-Type', artifact.mediaType);
+    response.setHeader('Content-Length', opened.bytes);
+    response.setHeader('Content-Disposition', `inline; filename="${jobId}-${artifact.index}.${extension}"`);
+    if (response.req.method === 'HEAD') {
+      opened.stream.destroy();
+      response.end();
+      return;
+    }
+    await pipeline(opened.stream, response).catch((error: unknown) => {
+      // A client that has seen enough closes the connection; only our own side failing is worth a line.
+      if (opened.stream.errored !== null && !isPrematureClose(error)) throw error;
+    });
+  }
+
+  private async find(jobId: string, index: string): Promise<Artifact> {
+    const snapshot = await this.queryJobs.get(jobId);
+    if (snapshot === null) throw noSuchJob();
+    const artifact = /^\d{1,4}$/.test(index) && snapshot.job.artifacts.find((one) => one.index === Number(index));
+    if (!artifact) throw noSuchArtifact();
+    return artifact;
+  }
+}
+
+function isPrematureClose(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE';
+}
+
+function noSuchArtifact(): Problem {
+  return new Problem('artifact_not_found', 'the job has no artifact with this index');
+}

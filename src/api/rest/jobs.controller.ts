@@ -1,0 +1,170 @@
+import { Body, Controller, Get, Headers, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import type { Response } from 'express';
+
+import { JOB_STATES, isFinal } from '../../domain/job/job-state.js';
+import type { Job } from '../../domain/job/job.js';
+import { PRIORITIES } from '../../domain/job/priority.js';
+import { CancelJob } from '../../jobs/cancel/cancel-job.js';
+import { Clock } from '../../jobs/ports/clock.port.js';
+import { ModelCatalog } from '../../jobs/ports/model-catalog.port.js';
+import { QueryJobs } from '../../jobs/query/query-jobs.js';
+import { SubmitJobs } from '../../jobs/submit/submit-jobs.js';
+import { WatchJob } from '../../jobs/watch/watch-job.js';
+import { untilClosed } from '../http/client-gone.js';
+import { MAX_WAIT_SECONDS, preferredWaitSeconds } from '../http/prefer.js';
+import type { JobView } from './dto/job-schemas.js';
+import { idempotencyKeyOf } from './idempotency-key.js';
+import { jobIdOf, noSuchJob } from './job-id.js';
+import { jobView } from './job-view.js';
+import { DEFAULT_LIMIT, MAX_LIMIT, cursorBefore, listFilter } from './list-query.js';
+import { AnswersJson, AnswersProblems, TakesJobId, TakesJson } from './openapi/answers.js';
+import { jobPath } from './paths.js';
+import { takenJobs } from './taken-jobs.js';
+import type { Judge } from './validate-submission.js';
+import { readBatch, readSubmission } from './validate-submission.js';
+
+const BAD_BODY = [
+  'malformed_json',
+  'malformed_request',
+  'body_too_large',
+  'unsupported_media_type',
+  'invalid_request',
+] as const;
+
+@ApiTags('jobs')
+@Controller('v1/jobs')
+export class JobsController {
+  constructor(
+    private readonly submitJobs: SubmitJobs,
+    private readonly queryJobs: QueryJobs,
+    private readonly cancelJob: CancelJob,
+    private readonly watchJob: WatchJob,
+    private readonly models: ModelCatalog,
+    private readonly clock: Clock,
+  ) {}
+
+  @Post()
+  @ApiOperation({ operationId: 'submitJob', summary: 'Submit a job' })
+  @ApiHeader({ name: 'Idempotency-Key', required: false, description: 'The same key and body give the same job.' })
+  @ApiHeader({
+    name: 'Prefer',
+    required: false,
+    description: `\`wait=N\`: answer when the job is final, or after N seconds (at most ${MAX_WAIT_SECONDS}).`,
+  })
+  @TakesJson('JobSubmission')
+  @AnswersJson(202, 'Accepted: from here on the job is never lost.', 'Job', ['Location', 'Preference-Applied'])
+  @AnswersJson(200, 'The job of an earlier request with this key, or final within the time waited.', 'Job', [
+    'Location',
+  ])
+  @AnswersProblems(...BAD_BODY, 'idempotency_conflict', 'queue_full')
+  async submit(
+    @Body() body: unknown,
+    @Headers('idempotency-key') key: string | undefined,
+    @Headers('prefer') prefer: string | undefined,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<JobView> {
+    const input = readSubmission(body, this.judge());
+    const { jobs, isNew } = takenJobs(await this.submitJobs.submit([input], idempotencyKeyOf(key)));
+    const submitted = jobs[0] as Job;
+    const waitSeconds = preferredWaitSeconds(prefer);
+    if (waitSeconds !== null) response.setHeader('Preference-Applied', `wait=${waitSeconds}`);
+    const job = waitSeconds === null ? submitted : await this.waited(submitted, waitSeconds, response);
+    response.status(isNew && !(waitSeconds !== null && isFinal(job.state)) ? 202 : 200);
+    response.setHeader('Location', jobPath(job.id));
+    return this.view(job);
+  }
+
+  @Post('batch')
+  @ApiOperation({ operationId: 'submitBatch', summary: 'Submit several jobs, all or none' })
+  @ApiHeader({ name: 'Idempotency-Key', required: false, description: 'The same key and body give the same jobs.' })
+  @TakesJson('BatchSubmission')
+  @AnswersJson(202, 'All were accepted; in the order of the requests.', 'JobBatch')
+  @AnswersJson(200, 'The jobs of an earlier request with this key.', 'JobBatch')
+  @AnswersProblems(...BAD_BODY, 'idempotency_conflict', 'queue_full')
+  async submitBatch(
+    @Body() body: unknown,
+    @Headers('idempotency-key') key: string | undefined,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<{ data: JobView[] }> {
+    const inputs = readBatch(body, this.judge());
+    const { jobs, isNew } = takenJobs(await this.submitJobs.submit(inputs, idempotencyKeyOf(key), true));
+    response.status(isNew ? 202 : 200);
+    return { data: await Promise.all(jobs.map((job) => this.view(job))) };
+  }
+
+  @Get()
+  @ApiOperation({ operationId: 'listJobs', summary: 'List jobs, newest first' })
+  @ApiQuery({
+    name: 'state',
+    required: false,
+    enum: JOB_STATES,
+    isArray: true,
+    description: 'Repeated, or separated by commas.',
+  })
+  @ApiQuery({ name: 'model', required: false, schema: { type: 'string' } })
+  @ApiQuery({ name: 'priority', required: false, enum: PRIORITIES })
+  @ApiQuery({
+    name: 'limit',
+    required: false,
+    schema: { type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: DEFAULT_LIMIT },
+  })
+  @ApiQuery({
+    name: 'cursor',
+    required: false,
+    schema: { type: 'string' },
+    description: '`next_cursor` of the page before.',
+  })
+  @AnswersJson(200, 'A page of jobs.', 'JobList')
+  @AnswersProblems('invalid_request')
+  async list(@Query() query: Record<string, unknown>): Promise<{ data: JobView[]; next_cursor: string | null }> {
+    const filter = listFilter(query);
+    // One more than asked for tells whether there is a next page.
+    const found = await this.queryJobs.list({ ...filter, limit: filter.limit + 1 });
+    const page = found.slice(0, filter.limit);
+    const last = found.length > page.length ? page.at(-1) : undefined;
+    return { data: page.map(jobView), next_cursor: last ? cursorBefore(last.job.id) : null };
+  }
+
+  @Get(':id')
+  @ApiOperation({ operationId: 'getJob', summary: 'Read a job' })
+  @AnswersJson(200, 'The job.', 'Job')
+  @TakesJobId()
+  @AnswersProblems('job_not_found')
+  async get(@Param('id') id: string): Promise<JobView> {
+    const snapshot = await this.queryJobs.get(jobIdOf(id));
+    if (snapshot === null) throw noSuchJob();
+    return jobView(snapshot);
+  }
+
+  @Post(':id/cancel')
+  @HttpCode(202)
+  @ApiOperation({
+    operationId: 'cancelJob',
+    summary: 'Cancel a job: at once while it waits, at the next step while it runs',
+  })
+  @AnswersJson(202, 'It is cancelled, or will be at its next step.', 'Job')
+  @AnswersJson(200, 'It was final already and is unchanged.', 'Job')
+  @TakesJobId()
+  @AnswersProblems('job_not_found')
+  async cancel(@Param('id') id: string, @Res({ passthrough: true }) response: Response): Promise<JobView> {
+    const result = await this.cancelJob.cancel(jobIdOf(id));
+    if (result === null) throw noSuchJob();
+    response.status(result.changed ? 202 : 200);
+    return this.view(result.job);
+  }
+
+  private judge(): Judge {
+    return { models: this.models, now: this.clock.now() };
+  }
+
+  private async view(job: Job): Promise<JobView> {
+    return jobView(await this.queryJobs.snapshot(job));
+  }
+
+  /** The job once it is final, or as it stands after this time; or when nobody waits for the answer any more. */
+  private async waited(job: Job, seconds: number, response: Response): Promise<Job> {
+    const signal = AbortSignal.any([AbortSignal.timeout(seconds * 1000), untilClosed(response)]);
+    return (await this.watchJob.untilFinal(job.id, signal)) ?? job;
+  }
+}

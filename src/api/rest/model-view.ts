@@ -1,0 +1,21 @@
+import type { ModelDescription } from '../../domain/generation/model-description.js';
+import type { WorkerDescription } from '../../domain/placement/worker-description.js';
+import { takesAttempts } from '../../domain/placement/worker-state.js';
+import type { ModelView } from './dto/model-schemas.js';
+
+/** A model in the words of the API. Where its files lie is nobody's business but the operator's. */
+export function modelView(model: ModelDescription, workers: readonly WorkerDescription[]): ModelView {
+  const serving = workers.filter(({ state }) => takesAttempts(state));
+  const { id, family, isDefault, limits, defaults, schedulers, capabilities } = model;
+  return {
+    id,
+    family,
+    ready: serving.length > 0,
+    loaded: serving.some(({ models }) => models.includes(id)),
+    default: isDefault,
+    limits: { ...limits },
+    defaults: { ...defaults },
+    schedulers: [...schedulers],
+    capabilities: [...capabilities],
+  };
+}
