@@ -1,0 +1,102 @@
+import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+
+import type { DynamicModule } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
+import type { Logger } from 'pino';
+
+import { ApiModule } from './api/api.module.js';
+import { AppLifecycle } from './app.lifecycle.js';
+import { FilesystemArtifactStore } from './artifacts/filesystem-artifact-store.js';
+import type { AreaName } from './config/areas.js';
+import { CONFIG_AREAS } from './config/areas.js';
+import { EMBEDDED_MODEL_ID } from './config/models.config.js';
+import type { Settings } from './config/settings.js';
+import { DeviceLeasePool } from './devices/device-lease-pool.js';
+import { AttemptRunner } from './dispatch/attempt-runner.js';
+import { Dispatcher } from './dispatch/dispatcher.js';
+import { DueJobs } from './dispatch/maintenance/due-jobs.js';
+import { Pruner } from './dispatch/maintenance/pruner.js';
+import { DeviceLeases } from './dispatch/ports/device-leases.port.js';
+import { WorkerPool } from './dispatch/ports/worker-pool.port.js';
+import type { Device } from './domain/placement/device.js';
+import { InProcessJobEvents } from './events/in-process-job-events.js';
+import { CancelJob } from './jobs/cancel/cancel-job.js';
+import { CancelRequests } from './jobs/cancel/cancel-requests.js';
+import { ArtifactStore } from './jobs/ports/artifact-store.port.js';
+import { Clock } from './jobs/ports/clock.port.js';
+import { JobEvents } from './jobs/ports/job-events.port.js';
+import { JobStore } from './jobs/ports/job-store.port.js';
+import { ModelCatalog } from './jobs/ports/model-catalog.port.js';
+import { WorkerInventory } from './jobs/ports/worker-inventory.port.js';
+import { QueryJobs } from './jobs/query/query-jobs.js';
+import { SubmitJobs } from './jobs/submit/submit-jobs.js';
+import { WatchJob } from './jobs/watch/watch-job.js';
+import { FolderModelCatalog } from './models/folder-model-catalog.js';
+import { LOG } from './telemetry/log.js';
+import { Metrics } from './metrics/metrics.js';
+import { SystemClock } from './system-clock.js';
+import { SupervisedWorkerPool } from './workers/supervised-worker-pool.js';
+
+/** Folder of the Python worker, beside the compiled program. */
+export const WORKER_DIR = fileURLToPath(new URL('../python-worker', import.meta.url));
+
+const AREA_NAMES = Object.keys(CONFIG_AREAS) as AreaName[];
+
+/** What is opened before the application is put together. */
+export interface Opened {
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly store: JobStore;
+  readonly devices: readonly Device[];
+}
+
+/** The composition root: the only place that names adapters. */
+@Global()
+@Module({})
+export class AppModule {
+  static compose({ settings, log, store, devices }: Opened): DynamicModule {
+    const models = new FolderModelCatalog(modelEntries(settings));
+    const pool = new SupervisedWorkerPool({
+      node: settings.node.name,
+      devices,
+      config: settings.workers,
+      workerDir: WORKER_DIR,
+      dataDir: settings.storage.dataDir,
+      preload: settings.workers.preload ? models.default() : null,
+      logLevel: settings.log.level,
+      log,
+    });
+    const ports = [
+      { provide: JobStore, useValue: store },
+      { provide: ModelCatalog, useValue: models },
+      { provide: WorkerPool, useValue: pool },
+      { provide: WorkerInventory, useValue: pool },
+      { provide: SupervisedWorkerPool, useValue: pool },
+      { provide: ArtifactStore, useClass: FilesystemArtifactStore },
+      { provide: JobEvents, useClass: InProcessJobEvents },
+      { provide: DeviceLeases, useClass: DeviceLeasePool },
+      { provide: Clock, useClass: SystemClock },
+      { provide: LOG, useValue: log },
+    ];
+    const settingsByClass = AREA_NAMES.map((name) => ({ provide: CONFIG_AREAS[name], useValue: settings[name] }));
+    const useCases = [SubmitJobs, CancelJob, CancelRequests, QueryJobs, WatchJob, Metrics];
+    const loops = [AttemptRunner, Dispatcher, DueJobs, Pruner, AppLifecycle];
+    return {
+      module: AppModule,
+      imports: [ApiModule],
+      providers: [...ports, ...settingsByClass, ...useCases, ...loops],
+      exports: [...ports.map(({ provide }) => provide), ...settingsByClass.map(({ provide }) => provide), ...useCases],
+    };
+  }
+}
+
+/** The models to serve: those listed, and the one that comes with the program. To everything else it is one of them. */
+function modelEntries({ models }: Settings) {
+  if (!models.embedded) return models.entries;
+  const source = join(WORKER_DIR, 'models', EMBEDDED_MODEL_ID);
+  return [
+    ...models.entries,
+    { id: EMBEDDED_MODEL_ID, source, family: null, dtype: null, variant: null, default: false },
+  ];
+}
