@@ -151,7 +151,7 @@ export class AttemptRunner {
     terminal: Terminal,
     run: RunContext,
   ): Promise<() => Promise<Recorded>> {
-    const { claim, job } = claimed;
+    const { claim } = claimed;
     const now = this.clock.now();
     switch (terminal.type) {
       case 'result': {

@@ -290,7 +290,7 @@ describe('Dispatcher', () => {
     };
     const worker = new ScriptedWorker('a', async function* () {
       await Promise.resolve();
-      yield { ...DONE, artifacts: [artifact] } as AttemptEvent;
+      yield { ...DONE, artifacts: [artifact] };
     });
     await setUp(new ScriptedPool([worker]));
     expect(await final(await submit())).toMatchObject({

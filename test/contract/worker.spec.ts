@@ -176,7 +176,7 @@ describe('a worker', () => {
     ],
   ] as const)('refuses %s as data, and goes on', async (_, changes, kind, field) => {
     const worker = await ready(pool);
-    const last = (await play(worker, plan(changes as Partial<ExecutionPlan>))).at(-1);
+    const last = (await play(worker, plan(changes))).at(-1);
     expect(last).toMatchObject({ type: 'failed', failure: { kind } });
     if (field !== undefined) expect(last).toMatchObject({ failure: { field } });
     expect((await play(worker, plan())).at(-1)?.type).toBe('result');
@@ -184,7 +184,7 @@ describe('a worker', () => {
 
   it('accepts the noise schedulers and options the API offers, no more and no fewer', async () => {
     const { pid } = pool.list()[0]!;
-    const [socket] = readdirSync(join(dataDir, 'run')).filter((name) => name.endsWith('.sock'));
+    const socket = readdirSync(join(dataDir, 'run')).find((name) => name.endsWith('.sock'));
     const client = new WorkerClient(`unix:${join(dataDir, 'run', socket!)}`, CPU);
     try {
       const description = await client.describe();

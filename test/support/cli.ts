@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -85,3 +86,50 @@ export function answerJson(
   const type = status >= 400 ? 'application/problem+json' : 'application/json';
   response.writeHead(status, { 'content-type': type, ...headers }).end(JSON.stringify(value));
 }
+
+/** A finished job, as a server would tell it; a test names what differs. */
+export const ID = '0199c1d2-7a3b-7c4d-8e5f-60718293a4b5';
+export const PICTURE_BYTES = Buffer.from('a picture');
+const at = (ms: number) => new Date(Date.UTC(2026, 10, 21, 12) + ms).toISOString();
+
+const phase = (name: string, from: number, to: number) => ({ name, started_at: at(from), finished_at: at(to) });
+export const attempt = (changes = {}) => ({
+  number: 1,
+  worker: 'cpu:0#1',
+  device: 'cpu:0',
+  started_at: at(400),
+  finished_at: at(3000),
+  outcome: 'succeeded',
+  failure: null,
+  phases: [phase('encode', 400, 500), phase('denoise', 500, 2500), phase('save', 2500, 3000)],
+  ...changes,
+});
+export const picture = (index: number) => ({
+  index,
+  url: `/v1/jobs/${ID}/artifacts/${index}`,
+  media_type: 'image/png',
+  width: 64,
+  height: 64,
+  bytes: PICTURE_BYTES.length,
+  sha256: createHash('sha256').update(PICTURE_BYTES).digest('hex'),
+  seed: 7 + index,
+});
+export const job = (changes = {}) => ({
+  id: ID,
+  object: 'job',
+  state: 'succeeded',
+  priority: 'normal',
+  model: 'tiny',
+  queue_position: null,
+  created_at: at(0),
+  started_at: at(400),
+  finished_at: at(3000),
+  progress: null,
+  request: { prompt: 'a cat', seed: 7, num_images: 1 },
+  attempts: [attempt()],
+  artifacts: [picture(0)],
+  degradations: [],
+  failure: null,
+  waiting_for: null,
+  ...changes,
+});

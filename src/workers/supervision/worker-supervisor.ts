@@ -115,7 +115,7 @@ export class WorkerSupervisor implements ReadyWorker {
       yield { type: 'failed', failure: failure('worker_stopping', `worker ${this.id} is not there`) };
       return;
     }
-    this.changeRunning(+1);
+    this.changeRunning(1);
     let phase: Phase | null = null;
     let step = 0;
     try {

@@ -1,0 +1,44 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import type { Settings } from '../../config/settings.js';
+import { ApiClient } from './api-client.js';
+import { UnreachableError } from './connect-error.js';
+
+/** A server on this machine answers in milliseconds; one that does not within this is not there, or of no use. */
+const PROBE_MS = 1500;
+/** One that was named may be far away. */
+const REMOTE_PROBE_MS = 10_000;
+
+/** The server to talk to: the one that was named, else the one that serves the data folder. Null: there is none. */
+export async function findServer(named: string | undefined, settings: Settings): Promise<ApiClient | null> {
+  if (named !== undefined) {
+    const client = new ApiClient(named);
+    if (await client.isAlive(REMOTE_PROBE_MS)) return client;
+    throw new UnreachableError(named, new Error('GET /health/live was not answered with 200'));
+  }
+  const announced = await announcedServer(settings.storage.dataDir);
+  if (announced === null) return null;
+  const client = new ApiClient(announced.url);
+  return (await client.isAlive(PROBE_MS)) ? client : null;
+}
+
+/** What the server of a data folder wrote about itself. It may be left over: only asking the address tells. */
+export async function announcedServer(dataDir: string): Promise<{ url: string; pid: number } | null> {
+  let text: string;
+  try {
+    text = await readFile(join(dataDir, 'server.json'), 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    throw error;
+  }
+  try {
+    const { url, pid } = JSON.parse(text) as { url?: unknown; pid?: unknown };
+    return typeof url === 'string' && URL.canParse(url) && typeof pid === 'number' ? { url, pid } : null;
+  } catch (error) {
+    // Half a file is what a full disk leaves behind: as good as none.
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,82 @@
+import type { Settings } from '../config/settings.js';
+import { CliError } from './cli-error.js';
+import { EXIT } from './exit-code.js';
+
+type Row = { readonly message: string; readonly nextStep: string; readonly exitCode: CliError['exitCode'] };
+
+/** Why a server did not start, as the end of a command. What is not known here is a defect and stays as it is. */
+export function startFailure(error: unknown, settings: Settings): unknown {
+  if (!(error instanceof Error)) return error;
+  const row = byName(error) ?? byCode(error, settings);
+  return row === null ? error : new CliError({ kind: 'cannot_start', cause: error, ...row });
+}
+
+/** Whether another server holds the data folder: it may be about to listen. */
+export function isDataFolderInUse(error: unknown): boolean {
+  return error instanceof CliError && error.cause instanceof Error && error.cause.name === 'DatabaseInUseError';
+}
+
+/** Errors of adapters, which the command line does not import; their messages are written for people. */
+function byName({ name, message }: Error): Row | null {
+  switch (name) {
+    case 'DatabaseInUseError':
+      return {
+        message,
+        nextStep: 'use that server, stop it, or give this one a data folder of its own (data_dir).',
+        exitCode: EXIT.failed,
+      };
+    case 'SchemaTooNewError':
+      return {
+        message,
+        nextStep: 'run the newer version, or use another data folder (data_dir).',
+        exitCode: EXIT.config,
+      };
+    case 'UnusableModelError':
+      return {
+        message: `A model cannot be served. ${message}`,
+        nextStep: 'mend the folder, or correct `models` in the settings; `safelight doctor` looks at all of them.',
+        exitCode: EXIT.config,
+      };
+    default:
+      return null;
+  }
+}
+
+function byCode(error: NodeJS.ErrnoException, { http, storage }: Settings): Row | null {
+  const address = `${http.host}:${http.port}`;
+  const isListening = error.syscall === 'listen' || error.syscall === 'getaddrinfo';
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return {
+        message: `Another program listens on ${address}.`,
+        nextStep:
+          'stop it, or choose another port with --port (http.port); 0 takes a free one. `safelight doctor` tells what it is.',
+        exitCode: EXIT.failed,
+      };
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return {
+        message: `${http.host} is no address of this machine.`,
+        nextStep: 'correct --host (http.host).',
+        exitCode: EXIT.config,
+      };
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+    case 'ENOTDIR':
+      if (isListening) {
+        return {
+          message: `The system does not let this user listen on ${address}.`,
+          nextStep: 'choose a port above 1023.',
+          exitCode: EXIT.config,
+        };
+      }
+      return {
+        message: `${error.path ?? storage.dataDir} cannot be written (${error.code}) by user ${process.getuid?.() ?? ''}.`,
+        nextStep: 'make it writable for this user, or choose another data_dir.',
+        exitCode: EXIT.config,
+      };
+    default:
+      return null;
+  }
+}
