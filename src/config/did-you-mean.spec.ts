@@ -1,5 +1,3 @@
-import { expect, it } from '@jest/globals';
-
 import { didYouMean } from './did-you-mean.js';
 
 const KNOWN = ['port', 'host', 'max_waiting', 'workers'];
@@ -14,4 +12,21 @@ it.each([
   ['banana', null],
 ])('for %s suggests %s', (word, meant) => {
   expect(didYouMean(word, KNOWN)).toBe(meant);
+});
+
+describe('among the fields of a request', () => {
+  const known = ['prompt', 'width', 'height', 'num_inference_steps', 'guidance_scale', 'seed', 'scheduler'];
+  it.each([
+    ['widht', 'width'],
+    ['promt', 'prompt'],
+    ['numInferenceSteps', 'num_inference_steps'],
+    ['steps', 'num_inference_steps'],
+    ['guidance', 'guidance_scale'],
+    ['sampler', null],
+    ['size', null],
+    ['', null],
+    ['x'.repeat(10_000), null],
+  ])('takes %j for %j', (word, meant) => {
+    expect(didYouMean(word, known)).toBe(meant);
+  });
 });

@@ -9,7 +9,13 @@ import { ServerProcess } from '../support/server-process.js';
 const LARGEST_DIFFERENCE = 1;
 const LARGEST_SHARE = 0.01;
 
-const SCHEDULERS = ['DPMSolverMultistepScheduler', 'EulerDiscreteScheduler', 'EulerAncestralDiscreteScheduler', 'DDIMScheduler', 'UniPCMultistepScheduler'];
+const SCHEDULERS = [
+  'DPMSolverMultistepScheduler',
+  'EulerDiscreteScheduler',
+  'EulerAncestralDiscreteScheduler',
+  'DDIMScheduler',
+  'UniPCMultistepScheduler',
+];
 
 /** Fifty requests of which no two are alike. */
 const REQUESTS = Array.from({ length: 50 }, (_, index) => ({
@@ -53,7 +59,10 @@ describe('concurrent jobs', () => {
   it('that are exact give the same bits alone and in a crowd', async () => {
     const exact = { prompt: 'a blue square', seed: 3, num_inference_steps: 6, exact: true };
     const alone = await server.finished((await server.submit(exact)).id);
-    const ids = await Promise.all([server.submit(exact), ...REQUESTS.slice(0, 12).map((request) => server.submit(request))]);
+    const ids = await Promise.all([
+      server.submit(exact),
+      ...REQUESTS.slice(0, 12).map((request) => server.submit(request)),
+    ]);
     const crowd = await Promise.all(ids.map(({ id }) => server.finished(id)));
     expect(await pixelsOf(crowd[0]!)).toEqual(await pixelsOf(alone));
   });
@@ -67,7 +76,9 @@ describe('concurrent jobs', () => {
   });
 
   it('are told apart in the files themselves', async () => {
-    const job = await server.finished((await server.submit({ prompt: 'a rote Straße', seed: 5, num_inference_steps: 2 })).id);
+    const job = await server.finished(
+      (await server.submit({ prompt: 'a rote Straße', seed: 5, num_inference_steps: 2 })).id,
+    );
     const { text, width, height } = readPng(await server.picture(job));
     expect(text).toMatchObject({ prompt: 'a rote Straße', job: job.id });
     expect([width, height]).toEqual([64, 64]);
@@ -76,7 +87,10 @@ describe('concurrent jobs', () => {
 
   it('that are cancelled stop, and leave the others alone', async () => {
     const long = { prompt: 'a red circle', num_inference_steps: 150, width: 128, height: 128 };
-    const [cancelled, other] = await Promise.all([server.submit({ ...long, seed: 1 }), server.submit({ ...long, seed: 2 })]);
+    const [cancelled, other] = await Promise.all([
+      server.submit({ ...long, seed: 1 }),
+      server.submit({ ...long, seed: 2 }),
+    ]);
     await server.denoising(cancelled.id);
     expect((await server.post(`/v1/jobs/${cancelled.id}/cancel`)).status).toBe(202);
     expect((await server.finished(cancelled.id)).state).toBe('cancelled');

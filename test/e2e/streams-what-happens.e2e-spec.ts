@@ -19,7 +19,11 @@ describe('the event stream of a job', () => {
   });
 
   /** Reads the stream to its end, or until `enough`. */
-  async function follow(path: string, headers: Record<string, string> = {}, enough: (told: Told[]) => boolean = () => false): Promise<Told[]> {
+  async function follow(
+    path: string,
+    headers: Record<string, string> = {},
+    enough: (told: Told[]) => boolean = () => false,
+  ): Promise<Told[]> {
     const told: Told[] = [];
     const leave = new AbortController();
     const response = await fetch(server.url + path, { headers, signal: leave.signal });
@@ -35,23 +39,30 @@ describe('the event stream of a job', () => {
   }
 
   it('tells states, phases, steps, previews while watched, the picture, and the job as it ended', async () => {
-    const { id } = await server.submit({ prompt: 'a red circle', num_inference_steps: 100, width: 128, height: 128, seed: 9 });
+    const { id } = await server.submit({
+      prompt: 'a red circle',
+      num_inference_steps: 100,
+      width: 128,
+      height: 128,
+      seed: 9,
+    });
     const told = await follow(`/v1/jobs/${id}/events?previews=true`);
     const ids = told.filter(({ event }) => event !== 'preview').map((each) => Number(each.id));
     expect(ids).toEqual(ids.map((_, index) => index + 1));
-    expect(told.flatMap(({ event, data }) => (event === 'state' ? [data['state']] : []))).toEqual(['queued', 'running', 'succeeded']);
-    expect(told.flatMap(({ event, data }) => (event === 'phase' ? [data['phase']] : [])).filter((phase) => phase !== 'load')).toEqual([
-      'encode',
-      'prepare',
-      'denoise',
-      'decode',
-      'validate',
-      'save',
+    expect(told.flatMap(({ event, data }) => (event === 'state' ? [data['state']] : []))).toEqual([
+      'queued',
+      'running',
+      'succeeded',
     ]);
+    expect(
+      told.flatMap(({ event, data }) => (event === 'phase' ? [data['phase']] : [])).filter((phase) => phase !== 'load'),
+    ).toEqual(['encode', 'prepare', 'denoise', 'decode', 'validate', 'save']);
     const fractions = told.flatMap(({ event, data }) => (event === 'progress' ? [Number(data['fraction'])] : []));
     expect(fractions).toEqual(fractions.toSorted((a, b) => a - b));
     const preview = told.find(({ event }) => event === 'preview');
-    expect(Buffer.from(String(preview?.data['data_base64']), 'base64').subarray(0, 2)).toEqual(Buffer.from([0xff, 0xd8]));
+    expect(Buffer.from(String(preview?.data['data_base64']), 'base64').subarray(0, 2)).toEqual(
+      Buffer.from([0xff, 0xd8]),
+    );
     const last = told.at(-1);
     expect(last).toMatchObject({ event: 'final', data: { job: { id, state: 'succeeded', artifacts: [{ seed: 9 }] } } });
     expect(told.filter(({ event }) => event === 'artifact')).toHaveLength(1);
@@ -67,9 +78,16 @@ describe('the event stream of a job', () => {
   });
 
   it('is not needed by who would rather wait', async () => {
-    const response = await server.post('/v1/jobs', { prompt: 'a blue square', num_inference_steps: 2 }, { prefer: 'wait=60' });
+    const response = await server.post(
+      '/v1/jobs',
+      { prompt: 'a blue square', num_inference_steps: 2 },
+      { prefer: 'wait=60' },
+    );
     expect(response.status).toBe(200);
-    expect(await response.json()).toMatchObject({ state: 'succeeded', effective: { num_inference_steps: 2, dtype: 'float32' } });
+    expect(await response.json()).toMatchObject({
+      state: 'succeeded',
+      effective: { num_inference_steps: 2, dtype: 'float32' },
+    });
   });
 
   it('is served beside health, models, workers and metrics of the same truth', async () => {

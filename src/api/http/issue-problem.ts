@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 
 import type { FieldProblem } from '../../jobs/submit/generation-input.js';
-import { didYouMean } from './did-you-mean.js';
+import { didYouMean } from '../../config/did-you-mean.js';
 
 type Issue = z.core.$ZodIssue;
 

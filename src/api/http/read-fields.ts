@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 
 import type { FieldProblem } from '../../jobs/submit/generation-input.js';
-import { didYouMean } from './did-you-mean.js';
+import { didYouMean } from '../../config/did-you-mean.js';
 import { issueProblem } from './issue-problem.js';
 
 export type Shape = Readonly<Record<string, z.ZodType>>;

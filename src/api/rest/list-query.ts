@@ -4,7 +4,7 @@ import type { JobState } from '../../domain/job/job-state.js';
 import { JOB_STATES } from '../../domain/job/job-state.js';
 import { PRIORITIES } from '../../domain/job/priority.js';
 import type { JobFilter } from '../../jobs/ports/job-store.port.js';
-import { didYouMean } from '../http/did-you-mean.js';
+import { didYouMean } from '../../config/did-you-mean.js';
 import { invalidFields } from '../http/problem.js';
 import { readFields } from '../http/read-fields.js';
 import { text } from './dto/field-types.js';

@@ -1,25 +1,7 @@
 import { allowedMethods } from './allowed-methods.js';
 import { boundedValue } from './bounded-value.js';
-import { didYouMean } from './did-you-mean.js';
 import { matchesEtag } from './etag.js';
 import { preferredWaitSeconds } from './prefer.js';
-
-describe('didYouMean', () => {
-  const known = ['prompt', 'width', 'height', 'num_inference_steps', 'guidance_scale', 'seed', 'scheduler'];
-  it.each([
-    ['widht', 'width'],
-    ['promt', 'prompt'],
-    ['numInferenceSteps', 'num_inference_steps'],
-    ['steps', 'num_inference_steps'],
-    ['guidance', 'guidance_scale'],
-    ['sampler', null],
-    ['size', null],
-    ['', null],
-    ['x'.repeat(10_000), null],
-  ])('takes %j for %j', (word, meant) => {
-    expect(didYouMean(word, known)).toBe(meant);
-  });
-});
 
 describe('preferredWaitSeconds', () => {
   it.each([
