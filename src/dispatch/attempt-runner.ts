@@ -70,9 +70,8 @@ export class AttemptRunner {
     const forget = this.cancelRequests.onRequest(job.id, () => stopFor('cancel'));
     const deadline = this.deadlineTimer(job.request.finish_by, () => stopFor('deadline'));
     try {
-      // A cancel that came between claim and registration is in the row.
-      if ((await this.store.get(job.id))?.cancelRequestedAt != null) stopFor('cancel');
-      const terminal = await this.follow(claimed, worker, attempt, stop.signal);
+      if (await this.wasCancelled(job.id, log)) stopFor('cancel');
+      const terminal = await this.follow(claimed, worker, attempt, run);
       await this.record(claimed, attempt, terminal, run);
     } catch (error) {
       // Everything expected arrives as an event; this is a defect of ours, or a disk that takes no staged or adopted file.
@@ -96,7 +95,7 @@ export class AttemptRunner {
     claimed: ClaimedJob,
     worker: ReadyWorker,
     attempt: AttemptLog,
-    signal: AbortSignal,
+    { stop: signal, log }: RunContext,
   ): Promise<Terminal> {
     const { claim, job } = claimed;
     const model = this.models.find(job.request.model);
@@ -106,7 +105,9 @@ export class AttemptRunner {
     }
     if (signal.aborted) return { type: 'cancelled' };
     const stagingDir = await this.artifacts.openStaging({ jobId: job.id, token: claim.token });
-    await this.store.recordPlacementIfClaimed(claim, { worker: worker.id, device: worker.device.id });
+    await this.note(log, async () => {
+      await this.store.recordPlacementIfClaimed(claim, { worker: worker.id, device: worker.device.id });
+    });
     const previewIntervalMs = this.events.previewsWatched(job.id) ? this.workers.previewIntervalMs : 0;
     const plan = planFor(job, claim.attempt, model, { stagingDir, previewIntervalMs });
     const unwatch = this.events.onPreviewsWatched(job.id, (watched) => {
@@ -118,15 +119,13 @@ export class AttemptRunner {
           this.events.publishPreview({ jobId: job.id, step: event.step, mediaType: event.mediaType, data: event.data });
           continue;
         }
-        const note = attempt.note(event, this.clock.now());
+        const now = this.clock.now();
+        const note = attempt.note(event, now);
         if (note !== null) {
-          const recorded = await this.store.recordProgressIfClaimed(
-            claim,
-            note.progress,
-            note.events,
-            this.clock.now(),
-          );
-          this.events.publish(recorded.events);
+          await this.note(log, async () => {
+            const recorded = await this.store.recordProgressIfClaimed(claim, note.progress, note.events, now);
+            this.events.publish(recorded.events);
+          });
         }
         if (event.type === 'result' || event.type === 'failed' || event.type === 'cancelled') return event;
       }
@@ -134,6 +133,24 @@ export class AttemptRunner {
       unwatch();
     }
     return { type: 'failed', failure: failure('internal', 'the worker ended the attempt without saying how it went') };
+  }
+
+  /** A cancel that came between claim and registration is in the row. */
+  private async wasCancelled(jobId: string, log: Logger): Promise<boolean> {
+    let cancelled = false;
+    await this.note(log, async () => {
+      cancelled = ((await this.store.get(jobId))?.cancelRequestedAt ?? null) !== null;
+    });
+    return cancelled;
+  }
+
+  /** What is told on the way is worth less than the picture: an attempt goes on when it cannot be stored. */
+  private async note(log: Logger, store: () => Promise<void>): Promise<void> {
+    try {
+      await store();
+    } catch (error) {
+      log.warn({ err: error }, 'progress could not be stored');
+    }
   }
 
   /** Writes the outcome and publishes what was written. Goes on trying while the store is not available. */
@@ -144,7 +161,7 @@ export class AttemptRunner {
     else this.events.publish(recorded.events);
   }
 
-  /** Decides once what the outcome is; the returned write can be repeated. */
+  /** What to write about an attempt; pictures are moved in before, and the returned write can be repeated. */
   private async outcome(
     claimed: ClaimedJob,
     attempt: AttemptLog,
@@ -173,26 +190,31 @@ export class AttemptRunner {
         const state = late ? 'expired' : 'cancelled';
         return () => this.store.endIfClaimed(claim, attempt.record(state, why, now), { state, failure: why }, now);
       }
-      case 'failed': {
-        const why = terminal.failure;
-        const decision = await this.decide(claimed, why, now);
-        run.log.warn({ failure: why, decision }, 'attempt failed');
-        switch (decision.action) {
-          case 'return':
-            return () => this.store.returnIfClaimed(claim, attempt.record('returned', why, now), now);
-          case 'retry': {
-            const retry = { runAt: now + decision.delayMs, failure: why };
-            return () => this.store.retryIfClaimed(claim, attempt.record('failed', why, now), retry, now);
-          }
-          case 'end':
-            return () =>
-              this.store.endIfClaimed(
-                claim,
-                attempt.record(decision.state, why, now),
-                { state: decision.state, failure: why },
-                now,
-              );
-        }
+      case 'failed':
+        return () => this.writeFailure(claimed, attempt, terminal.failure, now, run.log);
+    }
+  }
+
+  private async writeFailure(
+    claimed: ClaimedJob,
+    attempt: AttemptLog,
+    why: Failure,
+    now: number,
+    log: Logger,
+  ): Promise<Recorded> {
+    const { claim } = claimed;
+    const decision = await this.decide(claimed, why, now);
+    log.warn({ failure: why, decision }, 'attempt failed');
+    switch (decision.action) {
+      case 'return':
+        return this.store.returnIfClaimed(claim, attempt.record('returned', why, now), now);
+      case 'retry': {
+        const retry = { runAt: now + decision.delayMs, failure: why };
+        return this.store.retryIfClaimed(claim, attempt.record('failed', why, now), retry, now);
+      }
+      case 'end': {
+        const end = { state: decision.state, failure: why };
+        return this.store.endIfClaimed(claim, attempt.record(decision.state, why, now), end, now);
       }
     }
   }

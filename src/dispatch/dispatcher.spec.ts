@@ -21,6 +21,7 @@ import { isFinal } from '../domain/job/job-state.js';
 import { InProcessJobEvents } from '../events/in-process-job-events.js';
 import { CancelJob } from '../jobs/cancel/cancel-job.js';
 import { CancelRequests } from '../jobs/cancel/cancel-requests.js';
+import { StoreUnavailableError } from '../jobs/ports/job-store.port.js';
 import type { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
 import { SqliteJobStore } from '../persistence/sqlite/sqlite-job-store.js';
 import { SystemClock } from '../system-clock.js';
@@ -275,6 +276,18 @@ describe('Dispatcher', () => {
     ]);
     gate.resolve();
     await final(id);
+  });
+
+  it('goes on with an attempt whose progress cannot be stored, and stores its end once the disk has room', async () => {
+    await setUp(new ScriptedPool([new ScriptedWorker('a', failing(0, 'internal'))]));
+    const full = () => Promise.reject(new StoreUnavailableError('the disk is full'));
+    store.recordProgressIfClaimed = full;
+    const complete = store.completeIfClaimed.bind(store);
+    let refused = 0;
+    store.completeIfClaimed = (...args) => ((refused += 1) < 3 ? full() : complete(...args));
+    const job = await final(await submit());
+    expect(job).toMatchObject({ state: 'succeeded', attempts: [{ outcome: 'succeeded' }] });
+    expect(refused).toBe(3);
   });
 
   it('fails a job whose pictures are not the files the worker told of, after trying again', async () => {

@@ -130,10 +130,16 @@ export class Dispatcher {
 
   /** The lease is the attempt's from here on, and is released when it has ended, however it ended. */
   private run(claimed: ClaimedJob, worker: ReadyWorker, lease: DeviceLease): void {
-    const attempt = this.runner.run(claimed, worker, this.shutdown.signal).finally(() => {
-      this.inFlight.delete(attempt);
-      lease.release();
-    });
+    const attempt = this.runner
+      .run(claimed, worker, this.shutdown.signal)
+      .catch((error: unknown) => {
+        // The runner does not throw; should it, the job stays running until the next start, and that must be seen.
+        this.log.fatal({ err: error, job: claimed.job.id }, 'an attempt ended without an outcome');
+      })
+      .finally(() => {
+        this.inFlight.delete(attempt);
+        lease.release();
+      });
     this.inFlight.add(attempt);
   }
 }

@@ -21,3 +21,12 @@ export function isAlive(pid: number): boolean {
     throw error;
   }
 }
+
+/** Ends a process that leads a group, and all that is left of the group. */
+export function killGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
