@@ -26,9 +26,7 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
   let exitCode: ExitCode = EXIT.done;
   const context = { terminal, finish: (code: ExitCode) => void (exitCode = code) };
   const program = new Command('safelight')
-    .description(
-      'Image generation that never mixes up two requests, never runs out of memory silently and always answers.',
-    )
+    .description('Turns prompts into pictures on GPUs and does not drop them.')
     .version(VERSION, '--version', 'print the version')
     .addHelpText('after', HELP)
     .showHelpAfterError('(--help shows what there is)')
