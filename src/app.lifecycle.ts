@@ -11,6 +11,7 @@ import { ArtifactStore } from './jobs/ports/artifact-store.port.js';
 import { Clock } from './jobs/ports/clock.port.js';
 import { JobEvents } from './jobs/ports/job-events.port.js';
 import { JobStore } from './jobs/ports/job-store.port.js';
+import { SubmitJobs } from './jobs/submit/submit-jobs.js';
 import { LOG } from './telemetry/log.js';
 import { Metrics } from './metrics/metrics.js';
 import { SupervisedWorkerPool } from './workers/supervised-worker-pool.js';
@@ -32,6 +33,7 @@ export class AppLifecycle {
     private readonly dueJobs: DueJobs,
     private readonly pruner: Pruner,
     private readonly pool: SupervisedWorkerPool,
+    private readonly submissions: SubmitJobs,
     private readonly metrics: Metrics,
     private readonly clock: Clock,
     private readonly shutdown: ShutdownConfig,
@@ -42,7 +44,7 @@ export class AppLifecycle {
     await this.returnAbandonedJobs();
     this.stopMetrics = this.metrics.start();
     this.pool.start();
-    this.dispatcher.start();
+    await this.dispatcher.start();
     this.dueJobs.start();
     this.pruner.start();
   }
@@ -54,6 +56,8 @@ export class AppLifecycle {
   }
 
   private async stopOnce(): Promise<void> {
+    this.submissions.close();
+    this.pool.drain();
     await this.dispatcher.stop(this.shutdown.drainMs);
     await this.dueJobs.stop();
     await this.pruner.stop();

@@ -39,7 +39,9 @@ export async function startServer(settings: Settings, overrides: ServerOverrides
   // What to undo, last first: whoever opens something says how to close it.
   const undo: (() => Promise<void>)[] = [() => store.close()];
   const closeAll = async () => {
-    for (const step of undo.toReversed()) await step();
+    const failures: unknown[] = [];
+    for (const step of undo.toReversed()) await step().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw new AggregateError(failures, 'not everything could be closed');
   };
   try {
     const root = AppModule.compose({ settings, log, store, devices });
@@ -62,7 +64,7 @@ export async function startServer(settings: Settings, overrides: ServerOverrides
     let closing: Promise<void> | null = null;
     return { url, close: () => (closing ??= closeAll().then(() => log.info('stopped'))) };
   } catch (error) {
-    await closeAll();
+    await closeAll().catch((failure: unknown) => log.error({ err: failure }, 'closing after a failed start'));
     throw error;
   }
 }
@@ -73,7 +75,7 @@ function addressOf(app: NestExpressApplication, host: string): string {
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
 }
 
-/** Tells the command line where the server of this data folder listens. A stale file is told by asking the address. */
+/** Tells the command line where the server of this data folder listens. A stale file is told by its process and address. */
 async function announce(dataDir: string, url: string): Promise<string> {
   const path = join(dataDir, 'server.json');
   await writeFile(`${path}.new`, JSON.stringify({ url, pid: process.pid }));

@@ -72,6 +72,10 @@ export class FilesystemArtifactStore extends ArtifactStore {
     return found === null ? null : { stream: createReadStream(path), bytes: found.size };
   }
 
+  async discard({ jobId, token }: Attempt): Promise<void> {
+    await rm(join(this.root, jobId, String(token)), { recursive: true, force: true });
+  }
+
   async remove(jobId: string): Promise<void> {
     await rm(join(this.root, jobId), { recursive: true, force: true });
   }

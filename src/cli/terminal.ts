@@ -16,6 +16,12 @@ export interface Terminal {
 
 export function processTerminal(): Terminal {
   const { env, stdout, stderr } = process;
+  for (const stream of [stdout, stderr]) {
+    // Who reads has gone (`safelight serve | head -1`): that ends the talk, not the work.
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
   return {
     env,
     cwd: process.cwd(),

@@ -21,6 +21,9 @@ import { AttemptLog } from './attempt-log.js';
 import type { AttemptEvent, ReadyWorker, StagedArtifact } from './ports/worker-pool.port.js';
 import { untilStored } from './until-stored.js';
 
+/** Longest time setTimeout can wait, in milliseconds. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** Why an attempt is being stopped from here. */
 type StopReason = 'cancel' | 'deadline' | 'shutdown';
 
@@ -68,7 +71,7 @@ export class AttemptRunner {
     if (shutdown.aborted) onShutdown();
     const run: RunContext = { stop: stop.signal, shutdown, log };
     const forget = this.cancelRequests.onRequest(job.id, () => stopFor('cancel'));
-    const deadline = this.deadlineTimer(job.request.finish_by, () => stopFor('deadline'));
+    const forgetDeadline = this.atDeadline(job.request.finish_by, () => stopFor('deadline'));
     try {
       if (await this.wasCancelled(job.id, log)) stopFor('cancel');
       const terminal = await this.follow(claimed, worker, attempt, run);
@@ -83,7 +86,7 @@ export class AttemptRunner {
     } finally {
       shutdown.removeEventListener('abort', onShutdown);
       forget();
-      clearTimeout(deadline);
+      forgetDeadline();
       await this.artifacts.dropStaging({ jobId: job.id, token: claim.token }).catch((error: unknown) => {
         log.warn({ err: error }, 'staging folder stays until the next start');
       });
@@ -157,8 +160,12 @@ export class AttemptRunner {
   private async record(claimed: ClaimedJob, attempt: AttemptLog, terminal: Terminal, run: RunContext): Promise<void> {
     const write = await this.outcome(claimed, attempt, terminal, run);
     const recorded = await untilStored(write, run.shutdown, run.log);
-    if (recorded === null || !recorded.recorded) run.log.warn('the claim was lost; what this attempt made is dropped');
-    else this.events.publish(recorded.events);
+    if (recorded?.recorded === true) {
+      this.events.publish(recorded.events);
+      return;
+    }
+    run.log.warn('the claim was lost; what this attempt made is dropped');
+    await this.artifacts.discard({ jobId: claimed.job.id, token: claimed.claim.token });
   }
 
   /** What to write about an attempt; pictures are moved in before, and the returned write can be repeated. */
@@ -235,10 +242,15 @@ export class AttemptRunner {
     return decideNext(attempt, { baseMs: this.retry.backoffBaseMs, capMs: this.retry.backoffCapMs }, Math.random());
   }
 
-  private deadlineTimer(finishBy: number | null, expire: () => void): NodeJS.Timeout | undefined {
-    if (finishBy === null) return undefined;
-    // setTimeout wraps beyond 2^31-1 ms; such a deadline is weeks away and the sweep of the maintenance loop finds it.
-    const ms = Math.min(Math.max(0, finishBy - this.clock.now()), 2 ** 31 - 1);
-    return setTimeout(expire, ms);
+  /** Calls back at the deadline; returns how to forget it. */
+  private atDeadline(finishBy: number | null, expire: () => void): () => void {
+    let timer: NodeJS.Timeout | undefined;
+    const arm = (at: number) => {
+      const ms = Math.max(0, at - this.clock.now());
+      // setTimeout takes what is beyond 2^31-1 ms (25 days) for 1 ms.
+      timer = setTimeout(() => (ms > LONGEST_TIMER_MS ? arm(at) : expire()), Math.min(ms, LONGEST_TIMER_MS));
+    };
+    if (finishBy !== null) arm(finishBy);
+    return () => clearTimeout(timer);
   }
 }

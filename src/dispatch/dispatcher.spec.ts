@@ -70,8 +70,8 @@ describe('Dispatcher', () => {
   let leases: DeviceLeasePool;
   let dispatcher: Dispatcher;
 
-  async function setUp(pool: ScriptedPool, permits = 4): Promise<void> {
-    folder = mkdtempSync(join(tmpdir(), 'safelight-dispatch-'));
+  async function setUp(pool: ScriptedPool, permits = 4, existing?: string): Promise<void> {
+    folder = existing ?? mkdtempSync(join(tmpdir(), 'safelight-dispatch-'));
     store = await SqliteJobStore.open({ path: join(folder, 'jobs.sqlite') });
     events = new InProcessJobEvents();
     requests = new CancelRequests();
@@ -85,7 +85,7 @@ describe('Dispatcher', () => {
     const runner = new AttemptRunner(store, artifacts, events, requests, MODELS, clock, retry, workers, LOG);
     dispatcher = new Dispatcher(store, events, pool, leases, MODELS, runner, clock, LOG);
     due = new DueJobs(store, events, clock, LOG);
-    dispatcher.start();
+    await dispatcher.start();
     due.start();
   }
 
@@ -139,6 +139,33 @@ describe('Dispatcher', () => {
     expect((await store.get(id))?.state).toBe('queued');
     pool.become([new ScriptedWorker('a', failing(0, 'internal'))]);
     expect((await final(id)).state).toBe('succeeded');
+  });
+
+  it('asks the store once when there is nothing to do, and again only when something changes', async () => {
+    const pool = new ScriptedPool([new ScriptedWorker('a', failing(0, 'internal'))]);
+    await setUp(pool);
+    const released = new Promise((resolve) => leases.onRelease(resolve));
+    await final(await submit());
+    await released;
+    await dispatcher.idle();
+    let asked = 0;
+    const claim = store.claimNext.bind(store);
+    store.claimNext = (...args) => ((asked += 1), claim(...args));
+    // Ten turns of the store stand for time passing; a loop that polls would ask at each.
+    for (let turn = 0; turn < 10; turn += 1) await store.countByState();
+    expect(asked).toBe(0);
+    await final(await submit());
+    expect(asked).toBeGreaterThan(0);
+  });
+
+  it('ends a job whose model is no longer served, rather than let it wait for ever', async () => {
+    folder = mkdtempSync(join(tmpdir(), 'safelight-dispatch-'));
+    store = await SqliteJobStore.open({ path: join(folder, 'jobs.sqlite') });
+    const job = newJob({ request: { model: 'withdrawn' }, createdAt: Date.now() });
+    await store.insert([job], { maxWaiting: 10 }, null);
+    await store.close();
+    await setUp(new ScriptedPool([new ScriptedWorker('a', failing(0, 'internal'))]), 4, folder);
+    expect(await final(job.id)).toMatchObject({ state: 'failed', failure: { kind: 'model_unavailable' } });
   });
 
   it('never runs more attempts on a device than it has permits', async () => {

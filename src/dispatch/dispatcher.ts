@@ -33,6 +33,7 @@ export class Dispatcher {
   private readonly shutdown = new AbortController();
   private stops: (() => void)[] = [];
   private accepting = false;
+  private withdrawn: readonly string[] = [];
   private again = false;
   private round: Promise<void> | null = null;
 
@@ -47,7 +48,12 @@ export class Dispatcher {
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
-  start(): void {
+  /**
+   * Begins to claim: jobs of the models that are served, and of those that waiting jobs still name although the settings
+   * no longer do. The latter must be claimed to be told that they cannot be run.
+   */
+  async start(): Promise<void> {
+    this.withdrawn = (await this.store.waitingModels()).filter((model) => this.models.find(model) === null);
     this.accepting = true;
     this.stops = [
       this.events.onAny(({ body }) => {
@@ -67,10 +73,15 @@ export class Dispatcher {
     this.accepting = false;
     for (const stop of this.stops) stop();
     this.stops = [];
-    await this.round;
+    await this.idle();
     const limit = setTimeout(() => this.shutdown.abort(), drainMs);
     while (this.inFlight.size > 0) await Promise.allSettled(this.inFlight);
     clearTimeout(limit);
+  }
+
+  /** Resolves when no round is under way. */
+  async idle(): Promise<void> {
+    while (this.round !== null) await this.round;
   }
 
   /** One round at a time; a wake during a round makes one more. */
@@ -103,26 +114,22 @@ export class Dispatcher {
       free: this.leases.free(worker.device.id),
     }));
     for (const { worker } of placementOrder(candidates)) {
+      const claimed = await this.claimFor(worker);
+      if (claimed === null) continue;
+      // Only this loop takes permits, one round at a time, so the one that was free is free still.
       const lease = this.leases.tryAcquire(worker.device.id);
-      if (lease === null) continue;
-      let claimed: ClaimedJob | null = null;
-      try {
-        claimed = await this.claimFor(worker);
-      } finally {
-        if (claimed === null) lease.release();
-      }
-      if (claimed !== null) {
-        this.run(claimed, worker, lease);
-        return true;
-      }
+      if (lease === null) throw new Error(`no permit of ${worker.device.id} is left for a claimed job`);
+      this.run(claimed, worker, lease);
+      return true;
     }
     return false;
   }
 
   private async claimFor(worker: ReadyWorker): Promise<ClaimedJob | null> {
-    const models = this.models
-      .list()
-      .map(({ id }) => ({ model: id, bonusMs: worker.warmModels.includes(id) ? WARM_BONUS_MS : 0 }));
+    const models = [...this.models.list().map(({ id }) => id), ...this.withdrawn].map((model) => ({
+      model,
+      bonusMs: worker.warmModels.includes(model) ? WARM_BONUS_MS : 0,
+    }));
     const claimed = await this.store.claimNext(models, this.clock.now());
     if (claimed !== null) this.events.publish(claimed.events);
     return claimed;

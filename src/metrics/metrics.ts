@@ -17,6 +17,7 @@ export class Metrics {
   private readonly registry = new Registry();
   private readonly finished: Counter<'state'>;
   private readonly attempts: Counter<'outcome' | 'failure_kind'>;
+  private readonly budgets: Counter<'within'>;
   private readonly wait: Histogram;
   private readonly total: Histogram;
   private readonly phases: Histogram<'phase'>;
@@ -59,6 +60,12 @@ export class Metrics {
       buckets: SECONDS,
       registers,
     });
+    this.budgets = new Counter({
+      name: 'safelight_time_budgets_total',
+      help: 'Final jobs that had a time budget, by whether they succeeded within it.',
+      labelNames: ['within'],
+      registers,
+    });
     this.gauges();
   }
 
@@ -81,6 +88,11 @@ export class Metrics {
     if (job.startedAt !== null) this.wait.observe((job.startedAt - job.createdAt) / 1000);
     if (job.state === 'succeeded' && job.finishedAt !== null)
       this.total.observe((job.finishedAt - job.createdAt) / 1000);
+    const { time_budget_ms: budget } = job.request;
+    if (budget !== null && job.finishedAt !== null) {
+      const within = job.state === 'succeeded' && job.finishedAt - job.createdAt <= budget;
+      this.budgets.inc({ within: String(within) });
+    }
     for (const { outcome, failure, phases } of job.attempts) {
       this.attempts.inc({ outcome, failure_kind: failure?.kind ?? '' });
       for (const { name, startedAt, finishedAt } of phases) {

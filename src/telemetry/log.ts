@@ -10,8 +10,8 @@ export const LOG = Symbol('Log');
  * @param file absolute path; absent: stderr
  */
 export function createLog(level: string, file?: string): Logger {
-  return pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    destination(file ? { dest: file, mkdir: true } : 2),
-  );
+  const stream = destination(file ? { dest: file, mkdir: true } : 2);
+  // A log that cannot be written (a full disk, say) must not take the jobs with it: pino throws at the call otherwise.
+  stream.on('error', () => undefined);
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
 }

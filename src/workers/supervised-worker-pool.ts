@@ -48,6 +48,11 @@ export class SupervisedWorkerPool extends WorkerPool implements WorkerInventory 
     for (const supervisor of this.supervisors) supervisor.start();
   }
 
+  /** Takes no more attempts; those in flight go on. */
+  drain(): void {
+    for (const supervisor of this.supervisors) supervisor.drain();
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.supervisors.map((supervisor) => supervisor.stop()));
     rmSync(this.runDir, { recursive: true, force: true });

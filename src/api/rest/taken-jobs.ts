@@ -12,6 +12,10 @@ export function takenJobs(result: SubmitResult): { jobs: readonly Job[]; isNew: 
       return { jobs: result.jobs, isNew: false };
     case 'invalid':
       throw invalidFields(result.problems);
+    case 'not_serving':
+      throw new Problem('unavailable', 'the server stops and takes no more jobs; nothing was enqueued', {
+        headers: { 'Retry-After': String(result.retryAfterSeconds) },
+      });
     case 'conflict':
       throw new Problem(
         'idempotency_conflict',

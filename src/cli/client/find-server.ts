@@ -18,9 +18,19 @@ export async function findServer(named: string | undefined, settings: Settings):
     throw new UnreachableError(named, new Error('GET /health/live was not answered with 200'));
   }
   const announced = await announcedServer(settings.storage.dataDir);
-  if (announced === null) return null;
+  // Another folder's server may have taken the port of one that was killed.
+  if (announced === null || !isRunning(announced.pid)) return null;
   const client = new ApiClient(announced.url);
   return (await client.isAlive(PROBE_MS)) ? client : null;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }
 
 /** What the server of a data folder wrote about itself. It may be left over: only asking the address tells. */

@@ -99,9 +99,13 @@ export class Generation {
       return EXIT.interrupted;
     }
     display.show({ stage: 'cancelling' });
-    const state = await cancelAndWait(client, this.job.id);
+    const told = await cancelAndWait(client, this.job.id).then(
+      (state) => cancelText(this.job!.id, state),
+      (error: unknown) =>
+        `The job ${this.job!.id} could not be cancelled: ${error instanceof Error ? error.message : String(error)}`,
+    );
     display.close();
-    terminal.err(cancelText(this.job.id, state));
+    terminal.err(told);
     return EXIT.interrupted;
   }
 }

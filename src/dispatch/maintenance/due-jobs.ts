@@ -18,6 +18,7 @@ export class DueJobs {
   private timer: NodeJS.Timeout | undefined;
   private unsubscribe: (() => void) | null = null;
   private sweep: Promise<void> = Promise.resolve();
+  private askedAgain = false;
 
   constructor(
     private readonly store: JobStore,
@@ -29,7 +30,10 @@ export class DueJobs {
   start(): void {
     this.unsubscribe = this.events.onAny(({ body }) => {
       // A retry or a deadline may be due before the timer that runs.
-      if (body.type === 'state' && (body.state === 'scheduled' || body.state === 'queued')) this.plan(0);
+      if (body.type === 'state' && (body.state === 'scheduled' || body.state === 'queued')) {
+        this.askedAgain = true;
+        this.plan(0);
+      }
     });
     this.plan(0);
   }
@@ -49,17 +53,19 @@ export class DueJobs {
   }
 
   private async sweepOnce(): Promise<void> {
+    this.askedAgain = false;
     let sleepMs = STORE_PAUSE_MS;
     try {
       const now = this.clock.now();
-      const events = [...(await this.store.promoteDue(now)), ...(await this.store.expireDue(now))];
+      // Each is told as soon as it is stored: when the next statement fails, the next sweep would not tell it again.
+      this.events.publish(await this.store.promoteDue(now));
+      this.events.publish(await this.store.expireDue(now));
       const dueAt = await this.store.nextDueAt();
       sleepMs = dueAt === null ? LONGEST_SLEEP_MS : Math.min(LONGEST_SLEEP_MS, Math.max(1, dueAt - this.clock.now()));
-      if (this.unsubscribe !== null) this.plan(sleepMs);
-      this.events.publish(events);
     } catch (error) {
       this.log.error({ err: error }, 'due jobs could not be moved');
-      if (this.unsubscribe !== null) this.plan(sleepMs);
     }
+    // What came while the store was asked may be due before what the store knew.
+    if (this.unsubscribe !== null) this.plan(this.askedAgain ? 0 : sleepMs);
   }
 }

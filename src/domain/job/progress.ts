@@ -1,6 +1,5 @@
 import type { Progress } from './job.js';
 import type { Phase } from './phase.js';
-import { PHASES } from './phase.js';
 
 /** Share of an attempt's time that has passed when a phase begins. Denoising is nearly all of it on every device. */
 const BEGINS_AT: Record<Phase, number> = {
@@ -30,9 +29,4 @@ export function progressAtStep(step: number, steps: number, elapsedMs: number): 
   const denoiseMs = (elapsedMs / step) * steps;
   const afterMs = (denoiseMs / share) * (1 - BEGINS_AT.decode);
   return { phase: 'denoise', step, steps, fraction, etaMs: Math.round(denoiseMs - elapsedMs + afterMs) };
-}
-
-/** True when phase a comes before phase b. */
-export function isEarlier(a: Phase, b: Phase): boolean {
-  return PHASES.indexOf(a) < PHASES.indexOf(b);
 }

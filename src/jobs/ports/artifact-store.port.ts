@@ -19,6 +19,8 @@ export abstract class ArtifactStore {
   abstract dropAllStaging(): Promise<void>;
   /** The bytes of an artifact; null when it is not there. */
   abstract open(key: string): Promise<{ stream: Readable; bytes: number } | null>;
+  /** Removes what an attempt had adopted: its claim was lost, and no row names it. */
+  abstract discard(attempt: { jobId: string; token: number }): Promise<void>;
   /** Removes all artifacts of a job. */
   abstract remove(jobId: string): Promise<void>;
 }

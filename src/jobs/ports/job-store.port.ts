@@ -100,6 +100,12 @@ export abstract class JobStore {
   abstract list(filter: JobFilter): Promise<readonly Job[]>;
   /** Jobs per state; every state is present. */
   abstract countByState(): Promise<Readonly<Record<JobState, number>>>;
+  /** Models that scheduled and queued jobs name, each once. */
+  abstract waitingModels(): Promise<readonly string[]>;
+  /** The submission that was made under this key, if one was; inserts nothing. */
+  abstract findSubmission(
+    idempotency: Idempotency,
+  ): Promise<Extract<InsertResult, { outcome: 'existing' | 'conflict' }> | null>;
   /** Jobs that became final at or after this time. */
   abstract countFinishedSince(since: number): Promise<number>;
   /** 1 for the next to run, over all models; null when the job is not `queued`. */

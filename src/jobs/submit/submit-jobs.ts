@@ -19,6 +19,8 @@ export type SubmitResult =
   /** The idempotency key was used before with the same body. */
   | { readonly outcome: 'existing'; readonly jobs: readonly Job[] }
   | { readonly outcome: 'conflict'; readonly jobId: string }
+  /** The node stops. */
+  | { readonly outcome: 'not_serving'; readonly retryAfterSeconds: number }
   | { readonly outcome: 'invalid'; readonly problems: readonly FieldProblem[] }
   | {
       readonly outcome: 'queue_full';
@@ -26,6 +28,9 @@ export type SubmitResult =
       readonly limit: number;
       readonly retryAfterSeconds: number;
     };
+
+/** A node that stops is back, or replaced, in about this time. */
+const STOPPING_RETRY_SECONDS = 5;
 
 /** Seeds are drawn below 2^32: every client can hold them, and they can be typed. */
 const DRAWN_SEED_BOUND = 2 ** 32;
@@ -36,6 +41,8 @@ const DRAWN_SEED_BOUND = 2 ** 32;
  */
 @Injectable()
 export class SubmitJobs {
+  private closed = false;
+
   constructor(
     private readonly store: JobStore,
     private readonly events: JobEvents,
@@ -59,11 +66,21 @@ export class SubmitJobs {
       problems.push(...resolution.problems.map((problem) => ({ ...problem, field: prefix + problem.field })));
       return [];
     });
-    if (problems.length > 0) return { outcome: 'invalid', problems };
-
     const idempotency = idempotencyKey === null ? null : { key: idempotencyKey, requestHash: hashOf(inputs) };
+    if (problems.length > 0 || this.closed) {
+      // Who repeats a request that was accepted gets its job, also when it could not be accepted any more.
+      const earlier = idempotency === null ? null : await this.store.findSubmission(idempotency);
+      if (earlier?.outcome === 'existing') return earlier;
+      if (problems.length > 0) return { outcome: 'invalid', problems };
+      return { outcome: 'not_serving', retryAfterSeconds: STOPPING_RETRY_SECONDS };
+    }
     const bound = { maxWaiting: this.queue.maxWaiting };
     return this.answer(await this.store.insert(jobs, bound, idempotency));
+  }
+
+  /** Takes nothing more: the node stops. */
+  close(): void {
+    this.closed = true;
   }
 
   private async answer(result: InsertResult): Promise<SubmitResult> {

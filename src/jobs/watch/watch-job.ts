@@ -9,6 +9,9 @@ import { JobStore } from '../ports/job-store.port.js';
 export type WatchItem =
   { readonly kind: 'event'; readonly event: JobEvent } | { readonly kind: 'preview'; readonly frame: PreviewFrame };
 
+/** The store is read again after this time, in milliseconds, also when nobody said that there is something new. */
+const REREAD_MS = 15_000;
+
 /** Follows jobs: what happened so far, then what happens, in order and without gaps. */
 @Injectable()
 export class WatchJob {
@@ -60,7 +63,7 @@ export class WatchJob {
         }
         // Nothing new: no event may ever come, for a reader that came after the last one or asks beyond it.
         if (events.length === 0 && (await this.isOver(id, seq))) return;
-        await wake.wait();
+        await wake.wait(REREAD_MS);
       }
     } finally {
       signal.removeEventListener('abort', onAbort);
@@ -96,11 +99,13 @@ class Wake {
     this.resolve?.();
   }
 
-  async wait(): Promise<void> {
+  async wait(limitMs: number): Promise<void> {
     if (!this.isSet) {
-      await new Promise<void>((resolve) => {
-        this.resolve = resolve;
-      });
+      const woken = Promise.withResolvers<void>();
+      this.resolve = woken.resolve;
+      const limit = setTimeout(woken.resolve, limitMs);
+      await woken.promise;
+      clearTimeout(limit);
     }
     this.isSet = false;
     this.resolve = null;

@@ -29,6 +29,7 @@ import {
   jobById,
   page,
   queuePosition,
+  WAITING_MODELS,
 } from './statements/read-statements.js';
 import { complete, end, giveBack, recordPlacement, recordProgress, retry } from './statements/record-statements.js';
 
@@ -60,10 +61,16 @@ export class SqlJobStore extends JobStore {
 
     const found = rows[stoppedAt] ?? [];
     if (stoppedAt === earlier.length) return { outcome: 'queue_full', waiting: found[0]?.waiting as number };
-    if (found[0]?.request_hash !== idempotency?.requestHash) {
-      return { outcome: 'conflict', jobId: found[0]?.id as string };
-    }
-    return { outcome: 'existing', jobs: jobsFrom(found, rows[0] ?? []) };
+    return submissionFrom(found, rows[0] ?? [], idempotency?.requestHash);
+  }
+
+  async findSubmission({ key, requestHash }: Idempotency): Promise<Submission | null> {
+    const { rows, stoppedAt } = await this.runner.run(earlierSubmission(key));
+    return stoppedAt === null ? null : submissionFrom(rows[stoppedAt] ?? [], rows[0] ?? [], requestHash);
+  }
+
+  async waitingModels(): Promise<readonly string[]> {
+    return (await this.rowsOfOne(WAITING_MODELS)).map(({ model }) => model as string);
   }
 
   async get(id: string): Promise<Job | null> {
@@ -193,6 +200,14 @@ export class SqlJobStore extends JobStore {
   private async rowsOf(group: StatementGroup): Promise<readonly (readonly Row[])[]> {
     return (await this.runner.run(group)).rows;
   }
+}
+
+type Submission = Extract<InsertResult, { outcome: 'existing' | 'conflict' }>;
+
+/** What an earlier submission under a key means for one with this hash. */
+function submissionFrom(jobs: readonly Row[], attempts: readonly Row[], requestHash: string | undefined): Submission {
+  if (jobs[0]?.request_hash !== requestHash) return { outcome: 'conflict', jobId: jobs[0]?.id as string };
+  return { outcome: 'existing', jobs: jobsFrom(jobs, attempts) };
 }
 
 function asInserted({ id, request, runAt, createdAt }: NewJob): Job {

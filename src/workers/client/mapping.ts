@@ -111,6 +111,11 @@ export function phaseFromWire(phase: pb.Phase): Phase | null {
   return PHASES[phase] ?? null;
 }
 
+/** Whether the worker takes nothing more. */
+export function isDraining(health: pb.GetHealthResponse): boolean {
+  return health.state === pb.WorkerState.WORKER_STATE_DRAINING;
+}
+
 /** Milliseconds. */
 export function durationFromWire(duration: { seconds: string; nanos: number } | undefined): number {
   return duration === undefined ? 0 : Number(duration.seconds) * 1000 + duration.nanos / 1e6;

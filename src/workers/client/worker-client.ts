@@ -120,7 +120,11 @@ export class WorkerClient {
 
   /** The attempt may have ended, and the worker with it: nobody waits for the answer. */
   private cancel(attemptId: string): void {
-    this.client.cancel({ attemptId }, new Metadata(), { deadline: Date.now() + CONTROL_TIMEOUT_MS }, () => undefined);
+    try {
+      this.client.cancel({ attemptId }, new Metadata(), { deadline: Date.now() + CONTROL_TIMEOUT_MS }, () => undefined);
+    } catch {
+      // The channel is closed: the worker is gone, and its attempts with it.
+    }
   }
 }
 

@@ -91,6 +91,13 @@ export class WorkerProcess {
     const exit = await new Promise<ProcessExit>((resolve) => {
       child.once('exit', (code, signal) => resolve({ code, signal, startError: null }));
       child.once('error', (startError) => resolve({ code: null, signal: null, startError }));
+      // A spawn that fails at once (no memory, no file handles) leaves a child that tells of nothing.
+      if (this.pid === null) {
+        void this.child.then((result) => {
+          const startError = new Error(result.shortMessage ?? 'the process could not be started');
+          resolve({ code: null, signal: null, startError });
+        });
+      }
     });
     // A grandchild could hold the pipes open, and the promise of the subprocess with them: sweep the group.
     this.child.kill('SIGKILL');

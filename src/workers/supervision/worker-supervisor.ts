@@ -12,7 +12,7 @@ import type { Device } from '../../domain/placement/device.js';
 import type { WorkerDescription, WorkerMemory } from '../../domain/placement/worker-description.js';
 import type { WorkerState } from '../../domain/placement/worker-state.js';
 import { canWorkerMove, takesAttempts } from '../../domain/placement/worker-state.js';
-import { durationFromWire, memoryFromWire, phaseFromWire } from '../client/mapping.js';
+import { durationFromWire, isDraining, memoryFromWire, phaseFromWire } from '../client/mapping.js';
 import { WorkerClient } from '../client/worker-client.js';
 import { classifyExit } from './exit-classifier.js';
 import { isStalled } from './health-verdict.js';
@@ -101,9 +101,14 @@ export class WorkerSupervisor implements ReadyWorker {
     this.loop = this.superviseUntilStopped();
   }
 
+  /** Takes no more attempts; those in flight go on. */
+  drain(): void {
+    this.move('draining', 'the node stops');
+  }
+
   /** Ends the worker, by force when it does not go in time. Safe to call twice. */
   async stop(): Promise<void> {
-    this.move('draining', 'the node stops');
+    this.drain();
     this.stopping.abort();
     await this.process?.stop();
     await this.loop;
@@ -122,6 +127,9 @@ export class WorkerSupervisor implements ReadyWorker {
       for await (const event of incarnation.client.run(plan, signal)) {
         if (event.type === 'phase') phase = event.phase;
         if (event.type === 'step') step = event.step;
+        // Told to end by somebody else, it gives back whatever it is given until it is gone.
+        if (event.type === 'failed' && event.failure.kind === 'worker_stopping')
+          this.move('draining', 'it was told to stop');
         yield event;
       }
     } catch (error) {
@@ -225,18 +233,23 @@ export class WorkerSupervisor implements ReadyWorker {
   /** Looks at the worker until its process ends; kills it when its engine stands still. */
   private async watch(process: WorkerProcess, client: WorkerClient): Promise<void> {
     const { log, config } = this.options;
-    const ended = process.exited.then(() => true as const);
+    // An abort, not the promise itself: a race would leave a reaction on it each time, for as long as the worker lives.
+    const ended = new AbortController();
+    const gone = process.exited.then(() => ended.abort());
     const limits = { stallTimeoutMs: config.stallTimeoutMs, loadTimeoutMs: config.startTimeoutMs };
     let answeredAt = performance.now();
     let loopAgeMs = 0;
     let phase: Phase | null = null;
-    while (!(await Promise.race([ended, wait(config.healthIntervalMs, false, { ref: false })]))) {
+    for (;;) {
+      await wait(config.healthIntervalMs, undefined, { ref: false, signal: ended.signal }).catch(() => undefined);
+      if (ended.signal.aborted) return;
       try {
         const health = await client.health();
         answeredAt = performance.now();
         loopAgeMs = durationFromWire(health.loopAge);
         phase = phaseFromWire(health.phase);
         this.see(health.models, memoryFromWire(health.memory));
+        if (isDraining(health)) this.move('draining', 'it was told to stop');
       } catch (error) {
         log.debug({ err: error }, 'worker did not answer');
       }
@@ -244,7 +257,7 @@ export class WorkerSupervisor implements ReadyWorker {
         log.error({ loopAgeMs, phase, pid: process.pid }, 'the engine stands still; the worker is killed');
         this.killedForStall = true;
         process.kill();
-        await ended;
+        await gone;
         return;
       }
     }
@@ -264,11 +277,9 @@ export class WorkerSupervisor implements ReadyWorker {
   }
 
   private move(to: WorkerState, reason: string | null): void {
+    if (this.state !== to && !canWorkerMove(this.state, to)) return;
+    this.state = to;
     this.reason = reason;
-    if (this.state !== to) {
-      if (!canWorkerMove(this.state, to)) return;
-      this.state = to;
-    }
     this.options.onChange();
   }
 }

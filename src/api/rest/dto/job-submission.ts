@@ -60,7 +60,9 @@ export const JobSubmission = z
       .max(MAX_TIME_BUDGET_MS)
       .nullable()
       .optional()
-      .describe('Milliseconds an attempt may take. Absent: no bound.'),
+      .describe(
+        'Milliseconds the job is meant to take from submission to end; attainment is counted, nothing is cut off. Absent: none.',
+      ),
     webhook: unavailable('webhooks are not available in this version').optional(),
     metadata: boundedMap(text(MAX_METADATA_VALUE_CHARS), {
       entries: MAX_METADATA_KEYS,

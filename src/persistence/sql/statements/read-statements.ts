@@ -6,6 +6,11 @@ import type { SqlValue, Statement, StatementGroup } from '../sql-runner.js';
 
 export const COUNT_BY_STATE: Statement = { sql: 'SELECT state, n FROM job_count', params: [] };
 
+export const WAITING_MODELS: Statement = {
+  sql: "SELECT DISTINCT model FROM job WHERE state IN ('scheduled', 'queued')",
+  params: [],
+};
+
 export function countFinishedSince(since: number): Statement {
   return {
     sql: 'SELECT count(*) AS n FROM job WHERE finished_at IS NOT NULL AND finished_at >= $1',
