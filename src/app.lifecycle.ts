@@ -6,7 +6,6 @@ import { Dispatcher } from './dispatch/dispatcher.js';
 import { DueJobs } from './dispatch/maintenance/due-jobs.js';
 import { Pruner } from './dispatch/maintenance/pruner.js';
 import { failure } from './domain/failure/failure.js';
-import { REACTIONS } from './domain/failure/failure-kind.js';
 import { ArtifactStore } from './jobs/ports/artifact-store.port.js';
 import { Clock } from './jobs/ports/clock.port.js';
 import { JobEvents } from './jobs/ports/job-events.port.js';
@@ -17,8 +16,14 @@ import { Metrics } from './metrics/metrics.js';
 import { SupervisedWorkerPool } from './workers/supervised-worker-pool.js';
 
 /**
+ * Attempts a job may have had when the server comes back and finds it running. The end of the server is seldom the job's
+ * fault; a job that was there at this many ends is taken to be their cause.
+ */
+const ATTEMPTS_OVER_RESTARTS = 20;
+
+/**
  * Starts and stops the parts of a node in their order. Start: what a former life left behind, then workers, then the
- * loops. Stop: no new work, attempts in flight, workers; each step is bounded.
+ * loops. Stop: no new work, attempts in flight, workers; the drain limit and the stop limit of workers bound it.
  */
 @Injectable()
 export class AppLifecycle {
@@ -71,7 +76,7 @@ export class AppLifecycle {
   private async returnAbandonedJobs(): Promise<void> {
     await this.artifacts.dropAllStaging();
     const why = failure('worker_lost', 'the server ended while the attempt ran');
-    const events = await this.store.reclaimAll(why, REACTIONS.worker_lost.maxAttempts, this.clock.now());
+    const events = await this.store.reclaimAll(why, ATTEMPTS_OVER_RESTARTS, this.clock.now());
     if (events.length > 0)
       this.log.warn({ jobs: new Set(events.map(({ jobId }) => jobId)).size }, 'jobs of a former life go on');
     this.events.publish(events);

@@ -217,6 +217,31 @@ export function describeJobStore(name: string, makeStore: () => Promise<JobStore
       });
     });
 
+    describe('waitingModels', () => {
+      it('names each model that waiting jobs name once, and none that only others name', async () => {
+        expect(await store.waitingModels()).toEqual([]);
+        for (const model of ['flux', 'flux', 'shapes']) await submitOne({ request: { model } });
+        await submitOne({ request: { model: 'later' }, runAt: NOON + MINUTE });
+        const held = await store.claimNext([{ model: 'shapes', bonusMs: 0 }], NOON);
+        expect(held?.job.request.model).toBe('shapes');
+        expect((await store.waitingModels()).toSorted()).toEqual(['flux', 'later']);
+      });
+    });
+
+    describe('findSubmission', () => {
+      it('finds what was submitted under a key, tells another body apart, and inserts nothing', async () => {
+        const key = { key: 'once', requestHash: 'a'.repeat(64) };
+        expect(await store.findSubmission(key)).toBeNull();
+        const jobs = [newJob(), newJob()];
+        await store.insert(jobs, ROOMY, key);
+        const found = await store.findSubmission(key);
+        expect(found).toMatchObject({ outcome: 'existing', jobs: jobs.map(({ id }) => ({ id })) });
+        const other = await store.findSubmission({ ...key, requestHash: 'b'.repeat(64) });
+        expect(other).toMatchObject({ outcome: 'conflict', jobId: jobs[0]!.id });
+        expect((await store.countByState()).queued).toBe(2);
+      });
+    });
+
     describe('idempotency', () => {
       const key = { key: 'order-17', requestHash: 'a'.repeat(64) };
 
