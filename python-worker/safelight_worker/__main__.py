@@ -13,13 +13,23 @@ def main() -> None:
     settings = config.parse()
     logs.configure(settings.log_level)
     orphan.die_with_parent(parent)
+    stdout = logs.claim_stdout()
+    # The C core of gRPC writes to stderr on its own and not in JSON.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # A worker reaches out to nothing: weights are local or missing.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import asyncio
     import logging
+    import time
 
-    logging.getLogger(__name__).info("importing torch, diffusers and transformers")
+    log, began = logging.getLogger("safelight_worker"), time.monotonic()
+    log.info("importing torch, diffusers and transformers")
     from safelight_worker import server
 
-    asyncio.run(server.serve(settings))
+    logs.quiet_libraries()
+    log.info("imported", extra={"seconds": round(time.monotonic() - began, 2)})
+    asyncio.run(server.serve(settings, stdout))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 import sys
+import threading
 import time
+from types import TracebackType
+from typing import TextIO
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {"message", "asctime", "taskName"}
 _LEVELS = {"WARNING": "warn", "CRITICAL": "fatal"}
@@ -28,8 +33,25 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields, default=str)
 
 
+class _Lines(io.TextIOBase):
+    """Stands for stdout: what a library prints there becomes a record a line."""
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                logging.getLogger("stdout").info(line)
+        return len(text)
+
+
 def configure(level: str) -> None:
-    """Sends all records, and warnings of libraries, to stderr."""
+    """Sends all records, warnings of libraries and uncaught exceptions to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     names = {"trace": "DEBUG", "warn": "WARNING", "fatal": "CRITICAL", "silent": "CRITICAL"}
@@ -38,3 +60,36 @@ def configure(level: str) -> None:
     # Libraries talk much at info; their warnings are worth keeping.
     for name in ("diffusers", "transformers", "PIL", "grpc", "asyncio", "urllib3", "filelock"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda told: _log_uncaught(
+        told.exc_type, told.exc_value or told.exc_type(), told.exc_traceback
+    )
+
+
+def claim_stdout() -> TextIO:
+    """The real stdout, for the one line the orchestrator waits for; everybody else's prints become records."""
+    real = os.fdopen(os.dup(1), "w")
+    # What writes to the descriptor itself, below Python, must not be taken for that line either.
+    os.dup2(2, 1)
+    sys.stdout = _Lines()
+    return real
+
+
+def quiet_libraries() -> None:
+    """Turns off progress bars and has the libraries' own loggers speak through ours. Imports them, which takes seconds."""
+    import diffusers.utils.logging as diffusers_logging
+    import huggingface_hub.utils as hub
+    import transformers.utils.logging as transformers_logging
+
+    hub.disable_progress_bars()
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
+        library.disable_default_handler()
+        library.enable_propagation()
+        library.set_verbosity_warning()
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger("uncaught").critical(str(error) or kind.__name__, exc_info=(kind, error, trace))

@@ -9,7 +9,9 @@ import os
 import platform
 import signal
 import sys
+import time
 from importlib import metadata
+from typing import TextIO
 
 import grpc
 import torch
@@ -48,8 +50,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-async def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT; a second one ends at once."""
+async def serve(settings: Settings, stdout: TextIO) -> None:
+    """Serves until SIGTERM or SIGINT; a second one ends at once. The ready line, one JSON object, goes to ``stdout``."""
+    began = time.monotonic()
     device = torch.device(settings.device)
     engine = Engine(device, ModelStore(device, settings.data_dir), settings.threads)
     servicer = WorkerServicer(engine, _describe(settings.device, engine), versions())
@@ -69,14 +72,20 @@ async def serve(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    print(json.dumps({"event": "ready", "address": address, "pid": os.getpid(), "protocol": PROTOCOL}), flush=True)
+    ready = {"event": "ready", "address": address, "pid": os.getpid(), "protocol": PROTOCOL}
+    stdout.write(json.dumps(ready) + "\n")
+    stdout.flush()
+    log.info("ready", extra={"address": address, "seconds": round(time.monotonic() - began, 2)})
     await stop.wait()
     servicer.draining = True
     log.info("draining")
-    await asyncio.to_thread(engine.stop, _STOP_SECONDS)
+    in_time = await asyncio.to_thread(engine.stop, _STOP_SECONDS)
     await server.stop(grace=1.0)
-    log.info("stopped")
+    log.info("stopped", extra={"in_time": in_time})
     sys.stderr.flush()
+    if not in_time:
+        # The interpreter would pull the libraries from under the engine's thread.
+        os._exit(0)
 
 
 def _describe(name: str, engine: Engine) -> pb.Device:

@@ -2,67 +2,122 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from safelight_worker.engine.events import TERMINAL, Artifact, Event, Failed, PhaseStarted, PhaseTiming, Sink, StepFinished
-from safelight_worker.memory.probe import MemoryProbe
-from safelight_worker.runners.runner import ImageState, Picture, Runner
+from safelight_worker.engine.events import (
+    TERMINAL,
+    Artifact,
+    Event,
+    PhaseStarted,
+    PhaseTiming,
+    Preview,
+    Sink,
+    StepFinished,
+)
+from safelight_worker.engine.models import LoadedRunner
+from safelight_worker.memory.probe import MemoryProbe, PeakWatch
 from safelight_worker.types import Phase, Plan
 
+log = logging.getLogger(__name__)
 
-@dataclass
+_ORDER = {phase: number for number, phase in enumerate(Phase)}
+
+
+@dataclass(eq=False)
 class Image:
-    """One picture of an attempt. ``state`` is dropped once it is decoded."""
+    """One picture of an attempt. ``state`` is an ImageState of its runner, dropped once it is decoded."""
 
     index: int
     seed: int
-    state: ImageState | None = None
+    state: Any = None
     artifact: Artifact | None = None
 
+    @property
+    def is_denoising(self) -> bool:
+        """Whether it has a step to take."""
+        return self.state is not None and self.state.step < self.state.steps
 
-@dataclass
+
+@dataclass(eq=False)
 class Attempt:
-    """Owned by the engine thread; others only set ``cancelled`` and ``preview_interval_ms``."""
+    """Belongs to the engine thread. Others set ``cancelled`` and ``preview_interval_ms``, and the image pool calls ``enter``
+    and ``tell``, which may be called from any thread."""
 
     plan: Plan
     sink: Sink
     memory: MemoryProbe
     order: int
-    runner: Runner | None = None
+    loaded: LoadedRunner | None = None
     conditions: Any = None
     images: list[Image] = field(default_factory=list)
     phase: Phase | None = None
     cancelled: bool = False
-    ended: bool = False
-    max_batch_images: int = 1
+    outcome: Event | None = None
+    """The terminal event once it is decided; it is told when the image pool holds nothing of the attempt any more."""
+    saving: int = 0
+    """Pictures the image pool holds."""
+    max_batch_images: int = 0
     preview_interval_ms: int = 0
     previewed_at: float = 0.0
     reported_step: int = 0
     timings: list[PhaseTiming] = field(default_factory=list)
     _phase_began_ms: int = 0
+    _watch: PeakWatch | None = None
+    _told_end: bool = False
+    _previewed_step: int = 0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def id(self) -> str:
+        return self.plan.attempt_id
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no more work should be put into it."""
+        return self.cancelled or self.outcome is not None
+
+    @property
+    def runner(self) -> Any:
+        """The Runner of its model; only once it is loaded."""
+        assert self.loaded is not None
+        return self.loaded.runner
+
+    @property
+    def step(self) -> int:
+        """Steps that all images have taken."""
+        return min((image.state.step for image in self.images if image.state is not None), default=self.reported_step)
 
     def enter(self, phase: Phase) -> None:
-        """Moves on to a phase and tells so; does nothing when it is there already."""
-        if phase == self.phase:
-            return
-        self.close_phase()
-        self.phase = phase
-        self._phase_began_ms = _now_ms()
-        self.memory.reset_peak()
-        self.tell(PhaseStarted(phase))
+        """Moves on to a phase and tells so. Phases only go forward; one that is reached or passed is not entered again."""
+        with self._lock:
+            if self._told_end or (self.phase is not None and _ORDER[phase] <= _ORDER[self.phase]):
+                return
+            self._close_phase()
+            self.phase = phase
+            self._phase_began_ms = _now_ms()
+            self._watch = self.memory.watch()
+            self.tell(PhaseStarted(phase))
 
     def tell(self, event: Event) -> None:
         """Passes an event on; nothing passes after the terminal one."""
-        if self.ended:
-            return
-        if isinstance(event, TERMINAL):
-            self.close_phase()
-            self.ended = True
-            self.images.clear()
-            self.conditions = None
-        self.sink(event)
+        with self._lock:
+            if self._told_end:
+                return
+            if isinstance(event, TERMINAL):
+                self._told_end = True
+            elif isinstance(event, Preview):
+                if event.step <= self._previewed_step:
+                    # Two threads encode frames; an older one may come in later.
+                    return
+                self._previewed_step = event.step
+            try:
+                self.sink(event)
+            except Exception:
+                log.exception("a sink failed", extra={"attempt": self.id})
 
     def tell_step(self, batch_images: int) -> None:
         """Tells a step once all images have taken it."""
@@ -70,22 +125,26 @@ class Attempt:
         step = self.step
         if step > self.reported_step:
             self.reported_step = step
-            self.tell(StepFinished(step, max(image.state.steps for image in self.images if image.state), batch_images))
+            steps = max(image.state.steps for image in self.images if image.state is not None)
+            self.tell(StepFinished(step, steps, batch_images))
 
-    def tell_inner_step(self, step: int, steps: int) -> None:
-        """Tells a step inside a tick that makes a whole call."""
-        self.reported_step = max(self.reported_step, step)
-        self.tell(StepFinished(step, max(step, steps), 1))
+    def tell_inner_step(self, image: Image, step: int, steps: int) -> None:
+        """Tells a step inside a tick that makes a whole call; the calls of all images are counted through."""
+        self.reported_step = image.index * steps + step
+        self.tell(StepFinished(self.reported_step, max(step, steps) * len(self.images), 1))
 
-    @property
-    def step(self) -> int:
-        """Steps all images have taken."""
-        return min((image.state.step for image in self.images if image.state), default=self.reported_step)
+    def release(self) -> None:
+        """Lets go of everything on the device. Timings end here."""
+        with self._lock:
+            self._close_phase()
+        self.images.clear()
+        self.conditions = None
 
-    def close_phase(self) -> None:
-        if self.phase is not None and self._phase_began_ms:
-            self.timings.append(PhaseTiming(self.phase, self._phase_began_ms, _now_ms(), self.memory.peak_bytes()))
-            self._phase_began_ms = 0
+    def _close_phase(self) -> None:
+        if self.phase is not None and self._watch is not None:
+            peak = self.memory.unwatch(self._watch)
+            self._watch = None
+            self.timings.append(PhaseTiming(self.phase, self._phase_began_ms, _now_ms(), peak))
 
 
 def _now_ms() -> int:

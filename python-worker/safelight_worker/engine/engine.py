@@ -1,33 +1,34 @@
 """The engine: one thread that owns the device and drives runners.
 
 The loop goes round as long as the process lives: commands, admissions, one tick for the most deserving group, at most one
-decode. Everything else - the RPCs, the encoding of files - happens on other threads and reaches it through the inbox.
-State is committed only after a successful step, so whatever a tick raises, no image is worse off than before it.
+decode. The RPCs and the encoding of files happen on other threads and reach it through the inbox. State is committed only
+after a successful step, so whatever a tick raises, no image is worse off than before it.
 """
 
 from __future__ import annotations
 
-import gc
-import json
 import logging
 import os
 import threading
 import time
-import traceback
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 
 import torch
 
+from safelight_worker.engine.admission import Interrupted, admit, load
 from safelight_worker.engine.attempt import Attempt, Image
-from safelight_worker.engine.events import Artifact, Cancelled, Effective, Failed, Preview, Sink, Succeeded
+from safelight_worker.engine.delivery import Delivery
+from safelight_worker.engine.endings import Endings
+from safelight_worker.engine.events import Cancelled, Sink
+from safelight_worker.engine.failures import to_worker_error
+from safelight_worker.engine.inbox import Command, Inbox
 from safelight_worker.engine.models import LoadedRunner, ModelStore
-from safelight_worker.engine.saving import encode_preview, save, validate
-from safelight_worker.engine.selection import Candidate, next_batch
-from safelight_worker.memory.out_of_memory import is_fatal, is_out_of_memory
+from safelight_worker.engine.register import MAX_IN_FLIGHT, Register
+from safelight_worker.engine.ticking import Ticker
 from safelight_worker.memory.probe import MemoryProbe
-from safelight_worker.runners.runner import Picture
-from safelight_worker.types import FailureKind, ModelSpec, Phase, Plan, WorkerError
+from safelight_worker.runners.loaded import accepted_options
+from safelight_worker.types import ModelSpec, Phase, Plan
 
 log = logging.getLogger(__name__)
 
@@ -37,90 +38,98 @@ _IDLE_SECONDS = 0.5
 #: Attempts admitted per round: a burst joins within a few ticks without holding up those already running.
 _ADMITTED_PER_ROUND = 4
 
-#: sysexits' EX_SOFTWARE: the orchestrator takes it for a lost device.
-EXIT_DEVICE_FATAL = 70
-
-
-class _Stop(Exception):
-    """Breaks off a long tick whose attempt is cancelled; never leaves the engine."""
+#: Exit code for a defect of the loop.
+_EXIT_DEFECT = 1
 
 
 class Engine:
-    """Runs plans. ``submit``, ``cancel``, ``set_previews``, ``load`` and the properties may be used from any thread."""
+    """Runs plans. What has no underscore may be used from any thread. ``exit_process`` is called with an exit code when only a
+    new process helps."""
 
-    def __init__(self, device: torch.device, models: ModelStore, threads: int = 0) -> None:
-        self._device = device
+    def __init__(
+        self,
+        device: torch.device,
+        models: ModelStore,
+        threads: int = 0,
+        exit_process: Callable[[int], None] = os._exit,
+        capacity: int = MAX_IN_FLIGHT,
+    ) -> None:
         self._models = models
         self._threads = threads
+        self._exit_process = exit_process
         self.memory = MemoryProbe(device)
-        self._inbox: list[Callable[[], None]] = []
-        self._wake = threading.Condition()
-        self._waiting: list[Attempt] = []
-        self._running: dict[str, Attempt] = {}
-        self._attempts: dict[str, Attempt] = {}
-        self._last_ticked: dict[Hashable, int] = {}
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="images")
+        self._inbox = Inbox()
+        self._register = Register(self.memory, capacity)
+        self._delivery = Delivery(lambda *told: self._inbox.post(lambda: self._endings.delivered(*told)))
+        self._endings = Endings(self._register, self.memory, str(device), exit_process)
+        self._ticker = Ticker(self._endings.fail, self._beat, self._delivery.preview)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._stopping = False
-        self._order = 0
-        self.loop_count = 0
+        self._phase: Phase | None = None
         self._round_began = time.monotonic()
-        self.phase: Phase | None = None
+        self.loop_count = 0
+        """Times the loop went round; steps inside a whole call count too."""
 
     # ---------------------------------------------------------------- any thread
 
     def start(self) -> None:
+        """Starts the thread. Once."""
         self._thread.start()
 
-    def stop(self, timeout: float | None = None) -> None:
-        """Gives all attempts back as ``worker_stopping`` and ends the thread."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
-        self._thread.join(timeout)
-        self._pool.shutdown(wait=True)
+    def stop(self, timeout: float | None = None) -> bool:
+        """Gives attempts back as ``worker_stopping`` and ends the thread, waiting ``timeout`` seconds for the step that is
+        going on. Pictures already with the image pool are finished. Safe to call twice. False: the step still goes on."""
+        self._inbox.stop()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def submit(self, plan: Plan, sink: Sink) -> None:
-        """Takes an attempt. ``sink`` is called on the engine thread and on the image pool; it must not block."""
-        with self._wake:
-            self._order += 1
-            attempt = Attempt(plan, sink, self.memory, self._order, preview_interval_ms=plan.preview_interval_ms)
-            self._attempts[plan.attempt_id] = attempt
-            self._inbox.append(lambda: self._take(attempt))
-            self._wake.notify()
+        """Takes an attempt. ``sink`` is called on the engine thread and on the image pool; it must not block.
+
+        Raises:
+            WorkerError: ``invalid_request`` for an id that is in flight, ``internal`` when too many are,
+                ``worker_stopping`` when the engine ends.
+        """
+
+        def take() -> Command:
+            attempt = self._register.add(plan, sink)
+            return lambda: self._register.queue(attempt)
+
+        self._inbox.post_unless_stopping(take)
 
     def cancel(self, attempt_id: str) -> bool:
         """Asks an attempt to stop at the next tick. False: there is none of that id."""
-        with self._wake:
-            attempt = self._attempts.get(attempt_id)
-            if attempt is None:
-                return False
-            attempt.cancelled = True
-            self._wake.notify()
-            return True
+        attempt = self._register.find(attempt_id)
+        if attempt is None:
+            return False
+        attempt.cancelled = True
+        self._inbox.post(lambda: None)
+        return True
 
     def set_previews(self, attempt_id: str, interval_ms: int) -> bool:
         """Sets the milliseconds between preview frames, 0 for none. False: there is no attempt of that id."""
-        with self._wake:
-            attempt = self._attempts.get(attempt_id)
-            if attempt is None:
-                return False
-            attempt.preview_interval_ms = interval_ms
-            return True
+        attempt = self._register.find(attempt_id)
+        if attempt is None:
+            return False
+        attempt.preview_interval_ms = interval_ms
+        return True
 
     def load(self, spec: ModelSpec) -> Future[LoadedRunner]:
-        """Loads and warms up a model, once."""
+        """Loads and warms up a model, once. The future fails with WorkerError, whatever went wrong."""
         future: Future[LoadedRunner] = Future()
 
         def carry_out() -> None:
+            if not future.set_running_or_notify_cancel():
+                # Whoever asked has gone.
+                return
             try:
-                future.set_result(self._load(spec))
-            except Exception as error:
-                future.set_exception(error)
+                self._inbox.refuse_when_stopping()
+                self._phase = Phase.LOAD
+                future.set_result(load(self._models, spec))
+            except Exception as error:  # noqa: BLE001  whoever waits gets it
+                future.set_exception(to_worker_error(error))
 
-        with self._wake:
-            self._inbox.append(carry_out)
-            self._wake.notify()
+        self._inbox.post_unless_stopping(lambda: carry_out)
         return future
 
     @property
@@ -129,285 +138,112 @@ class Engine:
         return time.monotonic() - self._round_began
 
     @property
+    def phase(self) -> Phase | None:
+        """What the engine does now, or what the image pool does for it; None when idle."""
+        return self._phase or self._register.latest_phase()
+
+    @property
+    def accepted_schedulers(self) -> dict[str, list[str]]:
+        """Class names of the noise schedulers a plan may name, with the options it may set."""
+        return accepted_options()
+
+    @property
     def attempt_ids(self) -> list[str]:
-        with self._wake:
-            return list(self._attempts)
+        """Attempts in flight, oldest first."""
+        return [attempt.id for attempt in self._register.all()]
 
     @property
     def model_ids(self) -> list[str]:
+        """Models on the device."""
         return self._models.ids
 
     # ---------------------------------------------------------------- engine thread
 
     def _run(self) -> None:
-        torch.set_grad_enabled(False)
         if self._threads > 0:
             torch.set_num_threads(self._threads)
-        while True:
-            self.loop_count += 1
-            self._round_began = time.monotonic()
-            with self._wake:
-                if not (self._inbox or self._waiting or self._running or self._stopping):
-                    self.phase = None
-                    self._wake.wait(_IDLE_SECONDS)
-                commands, self._inbox = self._inbox, []
-                stopping = self._stopping
-            for command in commands:
-                command()
-            if stopping:
-                self._give_back()
-                return
-            self._drop_cancelled()
-            self._admit()
-            self._tick()
-            self._decode_one()
-
-    def _take(self, attempt: Attempt) -> None:
-        self._waiting.append(attempt)
-        self._waiting.sort(key=lambda each: (each.plan.priority, each.order))
-
-    def _give_back(self) -> None:
-        for attempt in list(self._attempts.values()):
-            self._end(attempt, Failed(FailureKind.WORKER_STOPPING, attempt.phase, attempt.step, "the worker stops"))
-
-    def _drop_cancelled(self) -> None:
-        for attempt in [each for each in (*self._waiting, *self._running.values()) if each.cancelled]:
-            self._end(attempt, Cancelled())
-
-    def _admit(self) -> None:
-        for attempt in self._waiting[:_ADMITTED_PER_ROUND]:
-            self._waiting.remove(attempt)
-            self._running[attempt.plan.attempt_id] = attempt
-            try:
-                with torch.inference_mode():
-                    self._prepare(attempt)
-            except Exception as error:
-                self._fail(attempt, error)
-
-    def _prepare(self, attempt: Attempt) -> None:
-        plan = attempt.plan
-        if plan.model.id not in self._models.ids:
-            self._enter(attempt, Phase.LOAD)
-        runner = self._load(plan.model).runner
-        runner.check(plan)
-        attempt.runner = runner
-        self._enter(attempt, Phase.ENCODE)
-        attempt.conditions = runner.encode(plan)
-        self._enter(attempt, Phase.PREPARE)
-        attempt.images = [Image(i, seed, runner.prepare(plan, attempt.conditions, seed)) for i, seed in enumerate(plan.seeds)]
-        self._enter(attempt, Phase.DENOISE)
-
-    def _load(self, spec: ModelSpec) -> LoadedRunner:
-        self.phase = Phase.LOAD
-        return self._models.get(spec)
-
-    def _enter(self, attempt: Attempt, phase: Phase) -> None:
-        self.phase = phase
-        attempt.enter(phase)
-
-    def _tick(self) -> None:
-        batch = next_batch(self._candidates(), self._last_ticked)
-        if not batch:
-            return
-        self._last_ticked[batch[0].key] = self.loop_count
-        self.phase = Phase.DENOISE
-        self._step([candidate.item for candidate in batch])
-
-    def _candidates(self) -> list[Candidate[tuple[Attempt, Image]]]:
-        found = []
-        for attempt in self._running.values():
-            for image in attempt.images:
-                state, runner, plan = image.state, attempt.runner, attempt.plan
-                if state is None or runner is None or state.step >= state.steps:
-                    continue
-                cap = 1 if plan.solo else runner.row_cap(plan)
-                key = (id(image),) if plan.solo else runner.key(plan, state)
-                bounded = min(cap, plan.max_images) if plan.max_images else cap
-                found.append(Candidate((attempt, image), key, plan.priority, attempt.order, bounded))
-        return found
-
-    def _step(self, members: list[tuple[Attempt, Image]]) -> None:
-        """One step for these images. When it fails, halves: memory may suffice for fewer, and the guilty is found."""
-        states = [image.state for _, image in members if image.state is not None]
-        before = [state.step for state in states]
-        runner = members[0][0].runner
-        assert runner is not None
-        error: BaseException | None = None
         try:
             with torch.inference_mode():
-                runner.tick(states, lambda step, steps: self._on_progress(members, step, steps))
-        except _Stop:
-            return
-        except Exception as raised:
-            error = raised
-        for attempt in {id(attempt): attempt for attempt, _ in members}.values():
-            attempt.tell_step(len(members))
-            self._preview(attempt)
-        if error is None:
-            return
-        left = [member for member, was, state in zip(members, before, states, strict=True) if state.step == was]
-        if len(left) == 1:
-            self._fail(left[0][0], error)
-            return
-        log.warning("a tick failed and is taken apart", extra={"images": len(left), "why": str(error)})
-        self._free(error)
-        del error
-        middle = (len(left) + 1) // 2
-        for part in (left[:middle], left[middle:]):
-            alive = [member for member in part if not member[0].ended]
-            if alive:
-                self._step(alive)
+                while not self._inbox.stopping:
+                    self._go_round()
+                self._give_back()
+        except Exception:
+            # A loop that ended would leave a worker that takes work and never does it.
+            log.critical("the engine has a defect and cannot go on", exc_info=True)
+            self._exit_process(_EXIT_DEFECT)
 
-    def _on_progress(self, members: list[tuple[Attempt, Image]], step: int, steps: int) -> None:
-        """From inside a long tick: keeps the loop's age young, tells steps, and breaks the call off on a cancel."""
+    def _go_round(self) -> None:
+        self._beat()
+        for command in self._inbox.take():
+            command()
+        self._drop_cancelled()
+        busy = self._admit()
+        busy |= self._tick()
+        busy |= self._decode_one()
+        if not busy:
+            self._phase = None
+            self._inbox.wait(_IDLE_SECONDS)
+
+    def _beat(self, attempt: Attempt | None = None) -> None:
+        """Tells that the loop lives; from inside a long tick also whether it should be broken off."""
         self.loop_count += 1
         self._round_began = time.monotonic()
-        for attempt, image in members:
-            if attempt.cancelled or self._stopping:
-                raise _Stop
-            if image.state is not None:
-                attempt.tell_inner_step(step, steps)
+        if attempt is not None and (attempt.is_over or self._inbox.stopping):
+            raise Interrupted
 
-    def _preview(self, attempt: Attempt) -> None:
-        interval, now = attempt.preview_interval_ms, time.monotonic()
-        if not interval or attempt.ended or (now - attempt.previewed_at) * 1000 < interval:
-            return
-        state = attempt.images[0].state if attempt.images else None
-        picture = attempt.runner.preview(state) if attempt.runner and state is not None and state.step < state.steps else None
-        if picture is not None:
-            attempt.previewed_at = now
-            step = attempt.step
-            self._pool.submit(lambda: attempt.tell(Preview(step, encode_preview(picture))))
+    def _drop_cancelled(self) -> None:
+        for attempt in [*self._register.waiting, *self._register.running]:
+            if attempt.cancelled:
+                self._endings.end(attempt, Cancelled())
 
-    def _decode_one(self) -> None:
+    def _admit(self) -> bool:
+        taken = self._register.take_up(_ADMITTED_PER_ROUND)
+        for attempt in taken:
+            try:
+                admit(attempt, self._models, lambda phase, attempt=attempt: self._enter(attempt, phase))  # type: ignore[misc]
+            except Interrupted:
+                continue
+            except Exception as error:  # noqa: BLE001  ends as data
+                self._endings.fail(attempt, error)
+        return bool(taken)
+
+    def _enter(self, attempt: Attempt, phase: Phase) -> None:
+        self._beat(attempt)
+        self._phase = phase
+        attempt.enter(phase)
+
+    def _tick(self) -> bool:
+        if any(image.is_denoising for attempt in self._register.running for image in attempt.images):
+            self._phase = Phase.DENOISE
+        return self._ticker.tick(self._register.running)
+
+    def _decode_one(self) -> bool:
         """Decodes the image that has waited longest, so that running requests keep their pace."""
-        for attempt in self._running.values():
-            if attempt.ended or not attempt.images:
-                continue
-            if any(image.state is not None and image.state.step < image.state.steps for image in attempt.images):
-                continue
+        for attempt in self._register.running:
             image = next((image for image in attempt.images if image.state is not None), None)
-            if image is not None:
-                try:
-                    self._decode(attempt, image)
-                except Exception as error:
-                    self._fail(attempt, error)
-                return
+            if image is None or any(each.is_denoising for each in attempt.images):
+                continue
+            try:
+                self._decode(attempt, image)
+            except Interrupted:
+                pass
+            except Exception as error:  # noqa: BLE001  ends as data
+                self._endings.fail(attempt, error)
+            return True
+        return False
 
     def _decode(self, attempt: Attempt, image: Image) -> None:
-        assert attempt.runner is not None and image.state is not None
         self._enter(attempt, Phase.DECODE)
-        with torch.inference_mode():
-            picture = attempt.runner.finish(attempt.plan, image.state)
+        picture = attempt.runner.finish(attempt.plan, image.state)
         image.state = None
         last = all(each.state is None for each in attempt.images)
         if last:
-            attempt.enter(Phase.VALIDATE)
-        self._pool.submit(self._save, attempt, image, picture, last)
+            self._enter(attempt, Phase.VALIDATE)
+        self._delivery.deliver(attempt, image, picture, last)
 
-    def _save(self, attempt: Attempt, image: Image, picture: Picture, last: bool) -> None:
-        """On the image pool."""
-        plan = attempt.plan
-        try:
-            if attempt.cancelled:
-                return
-            validate(picture)
-            if last:
-                attempt.enter(Phase.SAVE)
-            outcome: Artifact | BaseException = save(
-                picture,
-                index=image.index,
-                seed=image.seed,
-                folder=plan.staging_dir,
-                output_format=plan.output_format,
-                quality=plan.quality,
-                metadata={**plan.metadata, "safelight": self._provenance(plan, image.seed)},
-            )
-        except Exception as error:
-            outcome = error
-        with self._wake:
-            self._inbox.append(lambda: self._saved(attempt, image, outcome))
-            self._wake.notify()
-
-    def _provenance(self, plan: Plan, seed: int) -> str:
-        """What made a picture, for the file itself."""
-        loaded = self._models.get(plan.model)
-        facts = {"model": plan.model.id, "weights_sha256": loaded.model.weights_sha256, "seed": seed}
-        facts |= {"num_inference_steps": plan.num_inference_steps, "guidance_scale": plan.guidance_scale}
-        return json.dumps(facts | {"scheduler": plan.scheduler})
-
-    def _saved(self, attempt: Attempt, image: Image, outcome: Artifact | BaseException) -> None:
-        """Back on the engine thread with what became of a picture."""
-        if attempt.ended:
-            return
-        if isinstance(outcome, BaseException):
-            self._fail(attempt, outcome)
-            return
-        image.artifact = outcome
-        artifacts = [each.artifact for each in attempt.images]
-        if all(artifact is not None for artifact in artifacts):
-            effective = self._effective(attempt)
-            attempt.close_phase()
-            self._end(attempt, Succeeded(tuple(a for a in artifacts if a), tuple(attempt.timings), effective))
-
-    def _effective(self, attempt: Attempt) -> Effective:
-        plan = attempt.plan
-        loaded = self._models.get(plan.model)
-        choice = loaded.scheduler_choice(plan)
-        return Effective(
-            num_inference_steps=plan.num_inference_steps,
-            guidance_scale=plan.guidance_scale,
-            width=plan.width,
-            height=plan.height,
-            scheduler=choice.class_name if choice else "",
-            scheduler_options=choice.options if choice else {},
-            dtype=loaded.model.dtype_name,
-            device=str(self._device),
-            max_batch_images=attempt.max_batch_images,
-            weights_sha256=loaded.model.weights_sha256,
-            pipeline_class=loaded.model.pipeline_class,
-            runner=loaded.runner.kind,
-        )
-
-    def _end(self, attempt: Attempt, event: Succeeded | Failed | Cancelled) -> None:
-        """The one way out: nothing of the attempt stays here."""
-        attempt.tell(event)
-        if attempt in self._waiting:
-            self._waiting.remove(attempt)
-        self._running.pop(attempt.plan.attempt_id, None)
-        with self._wake:
-            if self._attempts.get(attempt.plan.attempt_id) is attempt:
-                del self._attempts[attempt.plan.attempt_id]
-
-    def _fail(self, attempt: Attempt, error: BaseException) -> None:
-        """Ends an attempt with what an exception says, as data."""
-        phase, step = attempt.phase, attempt.step
-        detail = "".join(traceback.format_exception(error))[-8000:]
-        if isinstance(error, WorkerError):
-            failed = Failed(error.kind, phase, step, error.message, "", error.field)
-        elif is_out_of_memory(error):
-            free = self.memory.state().free
-            failed = Failed(FailureKind.DEVICE_OUT_OF_MEMORY, phase, step, str(error).splitlines()[0], detail, free_bytes=free)
-        elif is_fatal(error):
-            failed = Failed(FailureKind.DEVICE_FATAL, phase, step, str(error).splitlines()[0], detail)
-        else:
-            failed = Failed(FailureKind.INTERNAL, phase, step, f"{type(error).__name__}: {error}", detail)
-            log.error("attempt failed", extra={"attempt": attempt.plan.attempt_id, "traceback": detail})
-        self._end(attempt, failed)
-        self._free(error)
-        if failed.kind is FailureKind.DEVICE_FATAL:
-            self._die(attempt)
-
-    def _free(self, error: BaseException) -> None:
-        """Frames of an exception hold the tensors that did not fit (PyTorch FAQ, "out of memory")."""
-        traceback.clear_frames(error.__traceback__)
-        if is_out_of_memory(error):
-            gc.collect()
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
-
-    def _die(self, attempt: Attempt) -> None:
-        """The context is gone for every attempt; only a new process helps. The event gets a moment to leave."""
-        log.critical("the device is lost; the worker ends", extra={"attempt": attempt.plan.attempt_id})
-        time.sleep(0.2)
-        os._exit(EXIT_DEVICE_FATAL)
+    def _give_back(self) -> None:
+        """What the image pool holds is finished; everything else goes back unharmed."""
+        self._delivery.stop()
+        for command in self._inbox.take():
+            command()
+        self._endings.give_back()

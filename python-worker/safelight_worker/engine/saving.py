@@ -26,6 +26,9 @@ _MEDIA_TYPES = {
 #: zlib level: 9 costs four times as much for 3 % of the size.
 _PNG_LEVEL = 4
 
+#: Most bytes of a preview, by the contract.
+_PREVIEW_BYTES = 64 << 10
+
 #: EXIF tag ImageDescription, for formats without text chunks.
 _IMAGE_DESCRIPTION = 0x010E
 
@@ -82,9 +85,17 @@ def encode(picture: Picture, output_format: OutputFormat, quality: int, metadata
 
 
 def encode_preview(picture: Picture) -> bytes:
-    """A JPEG of at least 64 pixels a side, so that it can be looked at."""
+    """A JPEG of at least 64 pixels a side, so that it can be looked at, and of at most 64 KiB, so that it can be sent."""
     image = PillowImage.fromarray((picture * 255).round().astype("uint8"))
     factor = max(1, -(-64 // min(image.size)))
-    buffer = io.BytesIO()
-    image.resize((image.width * factor, image.height * factor)).save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+    image = image.resize((image.width * factor, image.height * factor))
+    quality = 80
+    while True:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        if buffer.tell() <= _PREVIEW_BYTES:
+            return buffer.getvalue()
+        if quality > 20:
+            quality -= 30
+        else:
+            image = image.reduce(2)

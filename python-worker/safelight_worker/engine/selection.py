@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Candidate(Generic[T]):
-    """An image that could take a step. Lower ``priority`` and ``order`` go first."""
+    """An image that could take a step. Lower ``priority`` and ``order`` go first; it shares with ``cap`` images at most, itself
+    among them."""
 
     item: T
     key: Hashable
@@ -22,7 +23,7 @@ class Candidate(Generic[T]):
 
 def next_batch(candidates: Sequence[Candidate[T]], last_ticked: Mapping[Hashable, int]) -> list[Candidate[T]]:
     """The images of the next tick: of the most urgent class present, the group that waited longest; in it the most urgent
-    and oldest, up to the group's cap.
+    and oldest, as many as their caps admit.
 
     Finishing the oldest first rather than sharing out steps shortens the mean wait and keeps memory flat. Within a class
     groups alternate, so that none starves. ``last_ticked`` holds the number of each key's last tick.
@@ -33,4 +34,10 @@ def next_batch(candidates: Sequence[Candidate[T]], last_ticked: Mapping[Hashable
     keys = {candidate.key: None for candidate in candidates if candidate.priority == most_urgent}
     chosen = min(keys, key=lambda key: last_ticked.get(key, -1))
     group = sorted((each for each in candidates if each.key == chosen), key=lambda each: (each.priority, each.order))
-    return group[: max(1, min(each.cap for each in group))]
+    batch, limit = [group[0]], group[0].cap
+    for candidate in group[1:]:
+        # One that wants little company is left out rather than cutting that of the others.
+        if len(batch) < min(limit, candidate.cap):
+            batch.append(candidate)
+            limit = min(limit, candidate.cap)
+    return batch

@@ -5,7 +5,13 @@ from __future__ import annotations
 import torch
 
 _OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "can't allocate memory")
-_FATAL = ("illegal memory access", "device-side assert", "unspecified launch failure", "ECC error", "CUDA error: misaligned")
+_FATAL = (
+    "illegal memory access",
+    "device-side assert",
+    "unspecified launch failure",
+    "ECC error",
+    "CUDA error: misaligned",
+)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

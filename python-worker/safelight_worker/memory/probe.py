@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +25,26 @@ class MemoryState:
     peak: int
 
 
+@dataclass(eq=False)
+class PeakWatch:
+    """Follows the highest use from :meth:`MemoryProbe.watch` to :meth:`MemoryProbe.unwatch`."""
+
+    highest: int = 0
+
+
 class MemoryProbe:
-    """Reads a device's memory. Cheap, callable from any thread."""
+    """Reads a device's memory. Cheap, callable from any thread.
+
+    Figures are the device's, not an attempt's: attempts that overlap share them. On the CPU a peak is even that of the whole
+    process since its start, as the system keeps no other.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._cuda = device.type == "cuda"
+        self._lock = threading.Lock()
+        self._watches: list[PeakWatch] = []
+        self._highest = 0
 
     def state(self) -> MemoryState:
         """As it is now."""
@@ -37,22 +52,45 @@ class MemoryProbe:
             free, total = torch.cuda.mem_get_info(self._device)
             allocated = torch.cuda.memory_allocated(self._device)
             reserved = torch.cuda.memory_reserved(self._device)
-            return MemoryState(total, free, allocated, reserved, torch.cuda.max_memory_allocated(self._device))
+            peak = max(self._highest, self._peak())
+            return MemoryState(total, free, allocated, reserved, peak)
         total = _machine_bytes()
         resident = _resident_bytes()
-        return MemoryState(total, _available_bytes(total), resident, resident, self.peak_bytes())
+        return MemoryState(total, _available_bytes(total), resident, resident, self._peak())
 
-    def peak_bytes(self) -> int:
-        """Highest use since :meth:`reset_peak`; for the CPU since the process began."""
+    def room(self) -> tuple[int, int]:
+        """Highest use since the last watch began or ended, and what is free."""
+        return self._peak(), self.state().free
+
+    def watch(self) -> PeakWatch:
+        """Begins to follow the highest use."""
+        with self._lock:
+            self._fold()
+            watch = PeakWatch()
+            self._watches.append(watch)
+            return watch
+
+    def unwatch(self, watch: PeakWatch) -> int:
+        """Highest use in bytes since the watch began."""
+        with self._lock:
+            self._fold()
+            self._watches.remove(watch)
+            return watch.highest
+
+    def _fold(self) -> None:
+        # The device keeps one peak for all: everybody takes it over before it begins anew.
+        peak = self._peak()
+        self._highest = max(self._highest, peak)
+        for watch in self._watches:
+            watch.highest = max(watch.highest, peak)
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+    def _peak(self) -> int:
         if self._cuda:
             return torch.cuda.max_memory_allocated(self._device)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
-
-    def reset_peak(self) -> None:
-        """Begins a new peak where the device keeps one."""
-        if self._cuda:
-            torch.cuda.reset_peak_memory_stats(self._device)
 
 
 def _machine_bytes() -> int:

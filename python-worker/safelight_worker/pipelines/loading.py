@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 
+from safelight_worker.memory.out_of_memory import is_out_of_memory
 from safelight_worker.types import FailureKind, ModelSpec, WorkerError
 
 log = logging.getLogger(__name__)
@@ -46,12 +47,19 @@ def load(spec: ModelSpec, device: torch.device) -> LoadedModel:
     Raises:
         WorkerError: ``model_unavailable`` when the folder is missing, damaged, or of a class diffusers does not know.
     """
+    if spec.dtype and spec.dtype not in _DTYPES:
+        raise WorkerError(
+            FailureKind.INVALID_REQUEST, f"dtype is {spec.dtype!r}; expected {', '.join(_DTYPES)}", "dtype"
+        )
     if not (spec.source / "model_index.json").is_file():
         raise WorkerError(FailureKind.MODEL_UNAVAILABLE, f"{spec.source} holds no model_index.json")
     dtype = _DTYPES[spec.dtype] if spec.dtype else _default_dtype(device)
     try:
         pipe = _from_folder(spec, dtype)
-    except (OSError, ValueError, KeyError, AttributeError, ImportError, json.JSONDecodeError) as error:
+    except Exception as error:
+        # Damaged files surface as whatever their reader raises: OSError, KeyError, SafetensorError, RuntimeError, …
+        if is_out_of_memory(error):
+            raise
         raise WorkerError(FailureKind.MODEL_UNAVAILABLE, f"{spec.source} cannot be loaded: {error}") from error
     pipe.to(device)
     modules = [component for component in pipe.components.values() if isinstance(component, torch.nn.Module)]
@@ -62,12 +70,14 @@ def load(spec: ModelSpec, device: torch.device) -> LoadedModel:
 
 
 def _from_folder(spec: ModelSpec, dtype: torch.dtype) -> DiffusionPipeline:
-    arguments = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
+    arguments: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
     if spec.variant:
         try:
             return DiffusionPipeline.from_pretrained(spec.source, variant=spec.variant, **arguments)
         except (ValueError, OSError) as error:
-            log.warning("variant is missing; plain weights are taken", extra={"variant": spec.variant, "why": str(error)})
+            log.warning(
+                "variant is missing; plain weights are taken", extra={"variant": spec.variant, "why": str(error)}
+            )
     return DiffusionPipeline.from_pretrained(spec.source, **arguments)
 
 
@@ -82,6 +92,13 @@ def hash_weights(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.safetensors")):
         digest.update(str(path.relative_to(folder)).encode() + b"\0")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(_hash_file(path))
     return digest.hexdigest()
+
+
+def _hash_file(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()

@@ -1,59 +1,28 @@
-"""Noise schedulers: which may be named, what each needs to be right on any model's config, how one is made."""
+"""The noise scheduler of a generation: resolved for a model, built anew for every image."""
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import diffusers
+import torch
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
+from safelight_worker.pipelines.scheduler_options import ALLOWED
 from safelight_worker.types import FailureKind, OptionValue, WorkerError
 
+#: The server's default, with Karras sigmas.
 DEFAULT = "DPMSolverMultistepScheduler"
 
-_SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "timestep_spacing")
-_MULTISTEP = (*_SIGMAS, "solver_order", "lower_order_final")
+#: Ways to space the noise levels, of which a scheduler takes one.
+_SIGMA_FLAGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
-
-@dataclass(frozen=True)
-class Allowed:
-    """A class a plan may name: the options it may set, and what we set over the model's config.
-
-    ``from_config`` gives the class's own defaults to fields the model's config lacks. Those that destroy a latent model's
-    picture without an error are set here (DDIM and DDPM would clip latents to ±1).
-    """
-
-    options: tuple[str, ...]
-    forced: Mapping[str, OptionValue] = field(default_factory=dict)
-
-
-ALLOWED: Mapping[str, Allowed] = {
-    "DDIMScheduler": Allowed(("timestep_spacing",), {"clip_sample": False, "set_alpha_to_one": False}),
-    "DDPMScheduler": Allowed(("timestep_spacing",), {"clip_sample": False}),
-    "DEISMultistepScheduler": Allowed(_MULTISTEP),
-    "DPMSolverMultistepScheduler": Allowed(
-        (*_MULTISTEP, "algorithm_type", "solver_type", "euler_at_final", "final_sigmas_type")
-    ),
-    "DPMSolverSinglestepScheduler": Allowed(
-        ("use_karras_sigmas", "use_exponential_sigmas", "solver_order", "solver_type", "final_sigmas_type")
-    ),
-    "EulerAncestralDiscreteScheduler": Allowed(("timestep_spacing",)),
-    "EulerDiscreteScheduler": Allowed((*_SIGMAS, "final_sigmas_type")),
-    "FlowMatchEulerDiscreteScheduler": Allowed(("shift",)),
-    "HeunDiscreteScheduler": Allowed(_SIGMAS),
-    "KDPM2AncestralDiscreteScheduler": Allowed(_SIGMAS),
-    "KDPM2DiscreteScheduler": Allowed(_SIGMAS),
-    "LCMScheduler": Allowed(("timestep_spacing",), {"clip_sample": False}),
-    "PNDMScheduler": Allowed(("timestep_spacing", "skip_prk_steps"), {"skip_prk_steps": True, "set_alpha_to_one": False}),
-    "SASolverScheduler": Allowed(("use_karras_sigmas", "use_exponential_sigmas", "timestep_spacing")),
-    "TCDScheduler": Allowed(("timestep_spacing",), {"clip_sample": False}),
-    "UniPCMultistepScheduler": Allowed((*_MULTISTEP, "solver_type", "final_sigmas_type")),
-}
-
-_FLOW_MATCHING = ("FlowMatchEulerDiscreteScheduler",)
+#: Config fields whose values mean something else, or nothing, to another class (SA-Solver refuses "dpmsolver++").
+_OF_THE_CLASS = ("algorithm_type", "solver_type")
 
 
 @dataclass(frozen=True)
@@ -64,10 +33,22 @@ class SchedulerChoice:
     options: Mapping[str, OptionValue]
 
     def build(self, pristine: SchedulerMixin) -> SchedulerMixin:
-        """A fresh scheduler from the *config* of the model's own, which is never stepped."""
+        """A fresh scheduler from the *config* of the model's own, which is never stepped.
+
+        Raises:
+            ValueError, NotImplementedError: The class refuses the combination of options and config.
+        """
         cls = getattr(diffusers, self.class_name)
-        overrides = {**ALLOWED[self.class_name].forced, **self.options} if self.class_name in ALLOWED else self.options
-        scheduler: SchedulerMixin = cls.from_config(pristine.config, **overrides)
+        fields = inspect.signature(cls.__init__).parameters
+        overrides: dict[str, Any] = {}
+        if cls is not type(pristine):
+            overrides |= {name: fields[name].default for name in _OF_THE_CLASS if name in fields}
+        if self.class_name in ALLOWED:
+            overrides |= ALLOWED[self.class_name].forced
+        if any(self.options.get(flag) for flag in _SIGMA_FLAGS):
+            # The one asked for replaces the one the model's config may name.
+            overrides |= {flag: False for flag in _SIGMA_FLAGS if flag in fields}
+        scheduler: SchedulerMixin = cls.from_config(pristine.config, **{**overrides, **self.options})
         return scheduler
 
 
@@ -81,26 +62,53 @@ def choose(pristine: SchedulerMixin, name: str, options: Mapping[str, OptionValu
     own = type(pristine).__name__
     flow = own.startswith("FlowMatch")
     if not name:
-        return SchedulerChoice(own, dict(options)) if flow else SchedulerChoice(DEFAULT, {"use_karras_sigmas": True, **options})
-    if name not in ALLOWED:
-        raise WorkerError(FailureKind.INVALID_REQUEST, f"{name} is not among {', '.join(ALLOWED)}", "scheduler")
-    if (name in _FLOW_MATCHING) != flow:
-        raise WorkerError(FailureKind.INVALID_REQUEST, f"{name} cannot stand in for the model's {own}", "scheduler")
-    for option in options:
-        if option not in ALLOWED[name].options:
-            allowed = ", ".join(ALLOWED[name].options)
-            raise WorkerError(
-                FailureKind.INVALID_REQUEST, f"{name} takes {allowed}; not {option}", f"scheduler_options.{option}"
-            )
-    return SchedulerChoice(name, dict(options))
+        name = own if flow else DEFAULT
+        if not flow and not any(options.get(flag) for flag in _SIGMA_FLAGS):
+            options = {"use_karras_sigmas": True, **options}
+    elif name not in ALLOWED:
+        raise _invalid("scheduler", f"{name} is not among {', '.join(ALLOWED)}")
+    elif name.startswith("FlowMatch") != flow:
+        raise _invalid("scheduler", f"{name} cannot stand in for the model's {own}")
+    if name in ALLOWED:
+        _check(name, options)
+    elif options:
+        raise _invalid(f"scheduler_options.{next(iter(options))}", f"the model's {own} takes no options")
+    choice = SchedulerChoice(name, dict(options))
+    try:
+        choice.build(pristine)
+    except (ValueError, TypeError, NotImplementedError, ImportError) as error:
+        at_fault = f"scheduler_options.{next(iter(options))}" if options else "scheduler"
+        raise _invalid(at_fault, f"{name} refuses this: {error}") from error
+    return choice
 
 
-def step_arguments(scheduler: SchedulerMixin, generator: Any) -> dict[str, Any]:
+def _check(name: str, options: Mapping[str, OptionValue]) -> None:
+    rules = ALLOWED[name].options
+    for option, value in options.items():
+        if option not in rules:
+            raise _invalid(f"scheduler_options.{option}", f"{name} takes {', '.join(rules)}; not {option}")
+        if not rules[option].fits(value):
+            raise _invalid(f"scheduler_options.{option}", f"{option} is {value!r}; expected {rules[option].limit}")
+    flags = [flag for flag in _SIGMA_FLAGS if options.get(flag)]
+    if len(flags) > 1:
+        raise _invalid(f"scheduler_options.{flags[1]}", f"{' and '.join(flags)} exclude each other")
+
+
+def _invalid(field: str, message: str) -> WorkerError:
+    return WorkerError(FailureKind.INVALID_REQUEST, message, field)
+
+
+def step_arguments(scheduler: SchedulerMixin, generator: torch.Generator) -> dict[str, Any]:
     """What ``pipe()`` passes to ``step`` of this class beside the sample: the generator, and eta where it exists."""
-    accepted = inspect.signature(scheduler.step).parameters
+    accepted = _step_parameters(type(scheduler).step)
     arguments: dict[str, Any] = {}
     if "eta" in accepted:
         arguments["eta"] = 0.0
     if "generator" in accepted:
         arguments["generator"] = generator
     return arguments
+
+
+@functools.cache
+def _step_parameters(step: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(step).parameters)

@@ -56,7 +56,7 @@ def fresh_scheduler(scheduler: SchedulerMixin) -> SchedulerMixin:
     """A scheduler that shares no state with this one. Copies, because a rebuilt one forgets ``set_shift``."""
     try:
         copied: SchedulerMixin = copy.deepcopy(scheduler)
-    except Exception as copy_error:
+    except Exception as copy_error:  # noqa: BLE001  whatever a third-party class raises, there is a second way
         try:
             return type(scheduler).from_config(scheduler.config)
         except Exception as error:
@@ -89,7 +89,7 @@ def _view_class(base: type) -> type:
                 "__doc__": f"Request view of {base.__name__}.",
                 "_execution_device": property(lambda self: self._view_device),
                 # Would move every component to the CPU and reset caches under another request in flight.
-                "maybe_free_model_hooks": lambda self: None,
+                "maybe_free_model_hooks": lambda _self: None,
                 "progress_bar": _progress_bar,
             },
         )
@@ -101,6 +101,6 @@ def _silent_bar() -> Iterator[_SilentBar]:
     yield _SilentBar()
 
 
-def _progress_bar(self: Any, iterable: Any = None, total: int | None = None) -> Any:
+def _progress_bar(_self: Any, iterable: Any = None, total: int | None = None) -> Any:  # noqa: ARG001
     """As the pipeline's own, without tqdm."""
     return iterable if iterable is not None else _silent_bar()

@@ -11,82 +11,137 @@ import logging
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
+from safelight_worker.memory.out_of_memory import is_out_of_memory
+from safelight_worker.memory.probe import MemoryProbe
 
 log = logging.getLogger(__name__)
+
+#: Seconds a measurement may take when a model is loaded.
+BUDGET_WARM_UP = 4.0
+
+#: Seconds it may take when requests wait for it: a shape that nobody has asked for before.
+BUDGET_IN_FLIGHT = 1.0
 
 _SIZES = (1, 2, 4, 8, 16)
 
 #: Repeats of each size after one warm-up; the median counts.
 _REPEATS = 5
 
-#: Seconds all measurements of one shape may take.
-_BUDGET_SECONDS = 4.0
-
 #: A larger batch must be at least this much cheaper per image than the best so far, or it only adds latency and memory.
 _MARGIN = 0.97
+
+#: Share of the free memory that a trial may be expected to take.
+_MEMORY_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The cap found; milliseconds per image of every number tried; whether time or memory ended it early."""
+
+    cap: int
+    cost: dict[int, float] = field(default_factory=dict)
+    cut_short: bool = False
 
 
 class RowCaps:
     """Measured caps, kept in a file per kind of device and software, so that the next start does not measure again."""
 
-    def __init__(self, identity: str, cache_dir: Path | None) -> None:
+    def __init__(self, identity: str, cache_dir: Path | None, memory: MemoryProbe) -> None:
         self._file = None if cache_dir is None else cache_dir / f"row-caps-{identity}.json"
+        self._memory = memory
         self._caps: dict[str, int] = self._read()
+        self._lasting: dict[str, int] = dict(self._caps)
 
     def known(self, shape: str) -> int | None:
         """The cap of a shape, or None when it has not been measured."""
         return self._caps.get(shape)
 
-    def measure(self, shape: str, forward: Callable[[int], None]) -> int:
-        """Measures and keeps the cap of a shape. ``forward(n)`` advances n images by one forward and waits for it."""
-        cap, cost = measure_cap(forward)
-        self._caps[shape] = cap
-        self._write()
-        log.info("row cap measured", extra={"shape": shape, "images": cap, "ms_per_image": cost})
-        return cap
+    def measure(self, shape: str, forward: Callable[[int], None], budget: float) -> int:
+        """Measures and keeps the cap of a shape. ``forward(n)`` advances n images by one forward and waits for it. What
+        was cut short holds for this process and is not written: the next one may have more time or memory."""
+        found = measure_cap(forward, budget, room=self._memory.room)
+        self._caps[shape] = found.cap
+        if not found.cut_short:
+            self._lasting[shape] = found.cap
+            self._write()
+        log.info("row cap measured", extra={"shape": shape, "images": found.cap, "ms_per_image": found.cost})
+        return found.cap
 
     def as_dict(self) -> dict[str, int]:
+        """By ``<width>x<height>``."""
         return dict(self._caps)
 
     def _read(self) -> dict[str, int]:
         if self._file is None or not self._file.is_file():
             return {}
         try:
-            return {str(shape): int(cap) for shape, cap in json.loads(self._file.read_text()).items()}
-        except (ValueError, AttributeError) as error:
-            log.warning("row caps cannot be read and are measured again", extra={"file": str(self._file), "why": str(error)})
+            caps = {str(shape): int(cap) for shape, cap in json.loads(self._file.read_text()).items()}
+            if any(cap < 1 for cap in caps.values()):
+                raise ValueError("a cap is below 1")
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            log.warning("row caps are damaged and measured again", extra={"file": str(self._file), "why": str(error)})
             return {}
+        return caps
 
     def _write(self) -> None:
         if self._file is None:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._file.with_suffix(".part")
-        temporary.write_text(json.dumps(self._caps))
-        temporary.rename(self._file)
-
-
-def measure_cap(forward: Callable[[int], None], clock: Callable[[], float] = time.perf_counter) -> tuple[int, dict[int, float]]:
-    """The number of images with the least time each, and the milliseconds per image of every number tried."""
-    began = clock()
-    best, cost = 1, {}
-    for images in _SIZES:
         try:
-            forward(images)
-            times = []
-            for _ in range(_REPEATS):
-                start = clock()
-                forward(images)
-                times.append(clock() - start)
-        except (torch.OutOfMemoryError, MemoryError):
-            break
-        cost[images] = round(statistics.median(times) / images * 1000, 3)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._file.with_suffix(".part")
+            temporary.write_text(json.dumps(self._lasting))
+            temporary.replace(self._file)
+        except OSError as error:
+            log.warning("row caps cannot be kept", extra={"file": str(self._file), "why": str(error)})
+
+
+def measure_cap(
+    forward: Callable[[int], None],
+    budget: float,
+    clock: Callable[[], float] = time.perf_counter,
+    room: Callable[[], tuple[int, int]] | None = None,
+) -> Measurement:
+    """Finds the number of images with the least time each, within ``budget`` seconds after the first forward.
+
+    ``room`` tells the highest use of memory so far and what is free, in bytes. A number whose forward would, by the one
+    before, outlast the budget or take more than half of the free memory is not tried.
+    """
+    began = clock()
+    best, cost = 1, dict[int, float]()
+    last_seconds = last_bytes = 0.0
+    base = room()[0] if room else 0
+    for images in _SIZES:
+        left = budget - (clock() - began)
+        free = room()[1] if room else 0
+        if cost and (2 * 2 * last_seconds > left or (room and 2 * last_bytes > free * _MEMORY_SHARE)):
+            return Measurement(best, cost, cut_short=True)
+        try:
+            times = _times(forward, images, began + budget, clock)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return Measurement(best, cost, cut_short=True)
+        last_seconds = statistics.median(times)
+        last_bytes = room()[0] - base if room else 0
+        cost[images] = round(last_seconds / images * 1000, 3)
         if cost[images] < cost[best] * _MARGIN:
             best = images
         # Two doublings without a gain: the device is full.
-        if images >= best * 4 or clock() - began > _BUDGET_SECONDS:
+        if images >= best * 4:
             break
-    return best, cost
+    return Measurement(best, cost)
+
+
+def _times(forward: Callable[[int], None], images: int, deadline: float, clock: Callable[[], float]) -> list[float]:
+    """Seconds of each repeat after a warm-up; of the warm-up where there is no time for more."""
+    times: list[float] = []
+    for _ in range(1 + _REPEATS):
+        start = clock()
+        forward(images)
+        times.append(clock() - start)
+        if clock() + times[-1] > deadline:
+            break
+    return times[1:] or times

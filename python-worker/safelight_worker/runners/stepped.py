@@ -1,7 +1,10 @@
 """Runs a model step by step through its step adapter, many images in one forward."""
 
+# ruff: noqa: ARG002  the arguments are those of the Runner protocol
+
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,12 +13,15 @@ import torch
 
 from safelight_worker.pipelines.loading import LoadedModel
 from safelight_worker.pipelines.previews import PreviewFactors
-from safelight_worker.pipelines.schedulers import choose
-from safelight_worker.pipelines.sd15 import Conditions, Sd15Adapter, Sd15State
+from safelight_worker.pipelines.prompts import unread_tokens
+from safelight_worker.pipelines.schedulers import SchedulerChoice, choose
+from safelight_worker.pipelines.sd15 import Conditions, Sd15Adapter, Sd15Record, Sd15State
 from safelight_worker.runners.request_view import request_view
-from safelight_worker.runners.row_caps import RowCaps
+from safelight_worker.runners.row_caps import BUDGET_IN_FLIGHT, BUDGET_WARM_UP, RowCaps
 from safelight_worker.runners.runner import Picture, to_picture
-from safelight_worker.types import Plan
+from safelight_worker.types import FailureKind, Plan, WorkerError
+
+log = logging.getLogger(__name__)
 
 
 class SteppedRunner:
@@ -31,51 +37,51 @@ class SteppedRunner:
 
     @property
     def row_caps(self) -> dict[str, int]:
-        """Measured caps by ``<width>x<height>``."""
         return self._caps.as_dict()
 
     def warm_up(self) -> None:
         """Measures the cap of the model's own size, and has every kernel run once."""
         width, height = self._adapter.native_size()
-        self._cap_at(width, height)
+        self._measure(width, height, BUDGET_WARM_UP)
+
+    def measure(self, plan: Plan) -> None:
+        if not plan.solo and plan.max_images != 1:
+            self._measure(plan.width, plan.height, BUDGET_IN_FLIGHT)
 
     def row_cap(self, plan: Plan) -> int:
-        return self._cap_at(plan.width, plan.height)
+        return self._caps.known(_shape(plan.width, plan.height)) or 1
 
-    def _cap_at(self, width: int, height: int) -> int:
-        shape = f"{width}x{height}"
-        known = self._caps.known(shape)
-        if known is not None:
-            return known
-        trial = self._trial_state(width, height)
-
-        def forward(images: int) -> None:
-            self._adapter.predict([trial] * images)
-            if self._model.device.type == "cuda":
-                torch.cuda.synchronize(self._model.device)
-
+    def _measure(self, width: int, height: int, budget: float) -> None:
+        if self._caps.known(_shape(width, height)) is not None:
+            return
         with torch.inference_mode():
-            return self._caps.measure(shape, forward)
+            trial = self._trial_state(width, height)
+
+            def forward(images: int) -> None:
+                self._adapter.predict([trial] * images)
+                if self._model.device.type == "cuda":
+                    torch.cuda.synchronize(self._model.device)
+
+            self._caps.measure(_shape(width, height), forward, budget)
 
     def _trial_state(self, width: int, height: int) -> Sd15State:
-        with torch.inference_mode():
-            conditions = self._adapter.encode(self._view(), "a", "", 5.0)
-            choice = choose(self._model.pipe.scheduler, "", {})
-            return self._adapter.prepare(
-                self._view(), choice, conditions, steps=2, guidance_scale=5.0, width=width, height=height, seed=0
-            )
+        conditions = self._adapter.encode(self._view(), "a", "", 5.0)
+        choice = choose(self._model.pipe.scheduler, "", {})
+        return self._adapter.prepare(
+            self._view(), choice, conditions, steps=2, guidance_scale=5.0, width=width, height=height, seed=0
+        )
 
-    def check(self, plan: Plan) -> None:
-        choose(self._model.pipe.scheduler, plan.scheduler, plan.scheduler_options)
+    def check(self, plan: Plan) -> SchedulerChoice:
+        return choose(self._model.pipe.scheduler, plan.scheduler, plan.scheduler_options)
 
     def encode(self, plan: Plan) -> Conditions:
+        warn_of_unread_tokens(self._model.pipe, plan)
         return self._adapter.encode(self._view(), plan.prompt, plan.negative_prompt, plan.guidance_scale)
 
     def prepare(self, plan: Plan, conditions: Conditions, seed: int) -> Sd15State:
-        choice = choose(self._model.pipe.scheduler, plan.scheduler, plan.scheduler_options)
         return self._adapter.prepare(
             self._view(),
-            choice,
+            self.check(plan),
             conditions,
             steps=plan.num_inference_steps,
             guidance_scale=plan.guidance_scale,
@@ -85,8 +91,8 @@ class SteppedRunner:
         )
 
     def key(self, plan: Plan, state: Sd15State) -> Hashable:
-        tokens = state.conditions.positive.shape[1:]
-        return (self._model.spec.id, tuple(state.latents.shape[1:]), state.latents.dtype, tuple(tokens))
+        shapes = (tuple(state.latents.shape[1:]), tuple(state.conditions.positive.shape[1:]))
+        return (id(self), shapes, state.latents.dtype)
 
     def tick(self, states: Sequence[Sd15State], on_progress: Callable[[int, int], None]) -> None:
         for state, predicted in zip(states, self._adapter.predict(states), strict=True):
@@ -96,13 +102,37 @@ class SteppedRunner:
             state.step += 1
 
     def finish(self, plan: Plan, state: Sd15State) -> Picture:
-        return to_picture(self._adapter.decode(self._view(), state))
+        decoded, rejected = self._adapter.decode(self._view(), state)
+        if rejected:
+            raise WorkerError(FailureKind.REJECTED_OUTPUT, "the model's safety checker rejects the picture")
+        return to_picture(decoded)
 
     def preview(self, state: Sd15State) -> Picture | None:
         return self._preview.picture(state.latents)
 
+    def to_host(self, state: Sd15State) -> Sd15Record:
+        return self._adapter.to_host(state)
+
+    def from_host(self, kept: Sd15Record) -> Sd15State:
+        return self._adapter.from_host(kept)
+
     def _view(self) -> Any:
         return request_view(self._model.pipe, self._model.device)
+
+
+def warn_of_unread_tokens(pipe: Any, plan: Plan) -> None:
+    """Nothing degrades silently: a prompt longer than the text encoder reads is cut, and the log says by how much."""
+    for name, text in (("prompt", plan.prompt), ("negative_prompt", plan.negative_prompt)):
+        beyond = unread_tokens(pipe, text)
+        if beyond > 0:
+            log.warning(
+                "the end of a text is beyond what the model reads",
+                extra={"attempt": plan.attempt_id, "field": name, "unread_tokens": beyond},
+            )
+
+
+def _shape(width: int, height: int) -> str:
+    return f"{width}x{height}"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
@@ -17,6 +18,11 @@ _FORMATS = {getattr(pb, f"OUTPUT_FORMAT_{each.name}"): each for each in OutputFo
 
 
 def model_spec(wire: pb.ModelSpec) -> ModelSpec:
+    """Raises WorkerError(invalid_request) naming the field."""
+    if not wire.id:
+        raise _invalid("model", wire.id, "the id of a model")
+    if not Path(wire.source).is_absolute():
+        raise _invalid("model.source", wire.source, "an absolute path")
     if wire.dtype not in ("", "float32", "float16", "bfloat16"):
         raise _invalid("model.dtype", wire.dtype, "float32, float16 or bfloat16")
     return ModelSpec(wire.id, Path(wire.source), wire.dtype, wire.variant)
@@ -25,6 +31,8 @@ def model_spec(wire: pb.ModelSpec) -> ModelSpec:
 def plan(wire: pb.ExecutionPlan) -> Plan:
     """Raises WorkerError(invalid_request) naming the field, the value and what would be accepted."""
     sampling = wire.sampling
+    if not wire.attempt_id:
+        raise _invalid("attempt_id", "", "an id")
     for name, value in (("width", sampling.width), ("height", sampling.height)):
         if value < 8 or value % 8:
             raise _invalid(name, value, "a multiple of 8")
@@ -34,6 +42,10 @@ def plan(wire: pb.ExecutionPlan) -> Plan:
         raise _invalid("seed", list(sampling.seeds), "one seed per image, from 0 to 2^63-1")
     if not wire.prompt.text:
         raise _invalid("prompt", "", "a text")
+    if not math.isfinite(sampling.guidance_scale):
+        raise _invalid("guidance_scale", sampling.guidance_scale, "a finite number")
+    if wire.output.quality > 100:
+        raise _invalid("output.quality", wire.output.quality, "1 to 100")
     if not Path(wire.output.staging_dir).is_dir():
         raise _invalid("output.staging_dir", wire.output.staging_dir, "an existing folder")
     return Plan(
@@ -62,18 +74,24 @@ def plan(wire: pb.ExecutionPlan) -> Plan:
 def _options(sampling: pb.Sampling) -> dict[str, OptionValue]:
     """A Struct holds doubles only; whole ones are integers again, as the schedulers' options are."""
     found = MessageToDict(sampling.scheduler_options)
-    return {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in found.items()}
+    for name, value in found.items():
+        if not isinstance(value, (bool, float, str)):
+            raise _invalid(f"scheduler_options.{name}", value, "a boolean, a number or a word")
+    whole = {name: int(value) for name, value in found.items() if isinstance(value, float) and value.is_integer()}
+    return found | whole
 
 
 def _invalid(field: str, value: object, limit: str) -> WorkerError:
     return WorkerError(FailureKind.INVALID_REQUEST, f"{field} is {value!r}; expected {limit}", field)
 
 
-def phase(value: Phase | None) -> pb.Phase.ValueType:
+def phase(value: Phase | None) -> pb.Phase:
+    """The wire's word for a phase."""
     return pb.PHASE_UNSPECIFIED if value is None else _PHASES[value]
 
 
 def response(event: events.Event, versions: dict[str, str]) -> pb.RunResponse:
+    """The message for an event."""
     match event:
         case events.PhaseStarted():
             return pb.RunResponse(phase_started=pb.PhaseStarted(phase=phase(event.phase)))
@@ -92,6 +110,7 @@ def response(event: events.Event, versions: dict[str, str]) -> pb.RunResponse:
 
 
 def failure(event: events.Failed) -> pb.Failure:
+    """The message for a failure."""
     return pb.Failure(
         kind=_KINDS[event.kind],
         phase=phase(event.phase),
@@ -147,6 +166,7 @@ def _result(event: events.Succeeded, versions: dict[str, str]) -> pb.Result:
 
 
 def model_facts(loaded: LoadedRunner) -> pb.ModelFacts:
+    """What was learned by loading a model."""
     model = loaded.model
     facts = pb.ModelFacts(
         id=model.spec.id,

@@ -26,14 +26,9 @@ class Outbox:
             return
 
     def _add(self, event: Event) -> None:
-        last = self._events[-1] if self._events else None
-        if isinstance(event, StepFinished) and isinstance(last, StepFinished):
-            self._events[-1] = event
-        elif isinstance(event, Preview):
-            self._events = [each for each in self._events if not isinstance(each, Preview)]
-            self._events.append(event)
-        else:
-            self._events.append(event)
+        if isinstance(event, (StepFinished, Preview)):
+            self._events = [each for each in self._events if type(each) is not type(event)]
+        self._events.append(event)
         self._ready.set()
 
     async def drain(self) -> AsyncIterator[Event]:

@@ -1,0 +1,1 @@
+"""Benchmarks: rivals side by side in one run, with the machine they ran on."""

@@ -1,0 +1,58 @@
+"""Is each picture the one its job asked for? Compared with pictures made alone, as 8-bit values in the written files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.batching.workloads import Job
+
+#: Matrix products of other sizes sum in another order, which moves latents by some 1e-6 and now and then carries an 8-bit
+#: value over its rounding edge, never by more than one.
+LARGEST_DIFFERENCE = 1
+
+#: Share of values that may stand so close to their edge.
+LARGEST_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far pictures are from those made alone: 8-bit levels, and how many values differ of how many."""
+
+    largest: int
+    differing: int
+    values: int
+
+    @property
+    def wrong(self) -> bool:
+        return self.largest > LARGEST_DIFFERENCE or self.differing > LARGEST_SHARE * self.values
+
+    def __add__(self, other: Deviation) -> Deviation:
+        largest = max(self.largest, other.largest)
+        return Deviation(largest, self.differing + other.differing, self.values + other.values)
+
+
+def compare(folder: Path, solo: Path, jobs: Sequence[Job]) -> Deviation:
+    """The deviation of the pictures in ``folder`` from those in ``solo``. A missing picture raises FileNotFoundError."""
+    total = Deviation(0, 0, 0)
+    for job in jobs:
+        total += deviation(_read(folder, job), _read(solo, job))
+    return total
+
+
+def deviation(picture: NDArray[np.uint8], solo: NDArray[np.uint8]) -> Deviation:
+    """The deviation of one picture; one of another size is wrong everywhere."""
+    if picture.shape != solo.shape:
+        return Deviation(255, solo.size, solo.size)
+    difference = np.abs(picture.astype(np.int16) - solo.astype(np.int16))
+    return Deviation(int(difference.max()), int(np.count_nonzero(difference)), solo.size)
+
+
+def _read(folder: Path, job: Job) -> NDArray[np.uint8]:
+    with Image.open(folder / str(job.number) / "0.png") as image:
+        return np.asarray(image.convert("RGB"))

@@ -1,0 +1,120 @@
+"""From decoded pictures to files: the image pool, off the engine thread."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from safelight_worker.engine.attempt import Attempt, Image
+from safelight_worker.engine.events import Artifact, Preview
+from safelight_worker.engine.saving import encode_preview, save, validate
+from safelight_worker.runners.runner import Picture
+from safelight_worker.types import Phase, Plan
+
+log = logging.getLogger(__name__)
+
+
+class DeliveryFailed(Exception):  # noqa: N818  carries the error
+    """What a picture failed of, and in which phase of its own; the attempt's may be another when it has several images."""
+
+    def __init__(self, phase: Phase, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.phase = phase
+        self.cause = cause
+
+
+class Delivery:
+    """``done(attempt, image, outcome)`` is called once for every picture, on a thread of the pool, when nothing will be written
+    for it any more; the outcome is None when the attempt was over before the file was begun."""
+
+    def __init__(
+        self, done: Callable[[Attempt, Image, Artifact | DeliveryFailed | None], None], workers: int = 2
+    ) -> None:
+        self._done = done
+        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="images")
+
+    def deliver(self, attempt: Attempt, image: Image, picture: Picture, last: bool) -> None:
+        """Validates and saves a picture. ``last`` moves the attempt on to its SAVE phase."""
+        attempt.saving += 1
+        weights = attempt.loaded.model.weights_sha256 if attempt.loaded else ""
+        metadata = {**attempt.plan.metadata, "safelight": _provenance(attempt.plan, image.seed, weights)}
+        self._pool.submit(self._deliver, attempt, image, picture, last, metadata)
+
+    def preview(self, attempt: Attempt) -> None:
+        """Sends a frame of the first image when one is due."""
+        interval, now = attempt.preview_interval_ms, time.monotonic()
+        if not interval or attempt.is_over or (now - attempt.previewed_at) * 1000 < interval:
+            return
+        if not attempt.images or not attempt.images[0].is_denoising:
+            return
+        try:
+            picture = attempt.runner.preview(attempt.images[0].state)
+        except Exception:
+            # A throw-away frame is not worth a picture.
+            log.exception("previews fail and are turned off", extra={"attempt": attempt.id})
+            attempt.preview_interval_ms = 0
+            return
+        if picture is not None:
+            attempt.previewed_at = now
+            self._pool.submit(_send_preview, attempt, attempt.step, picture)
+
+    def stop(self) -> None:
+        """Waits for what the pool holds; takes nothing more."""
+        self._pool.shutdown(wait=True)
+
+    def _deliver(self, attempt: Attempt, image: Image, picture: Picture, last: bool, metadata: dict[str, str]) -> None:
+        plan, phase = attempt.plan, Phase.VALIDATE
+        outcome: Artifact | DeliveryFailed | None = None
+        try:
+            if not attempt.is_over:
+                validate(picture)
+            if not attempt.is_over:
+                phase = Phase.SAVE
+                if last:
+                    attempt.enter(phase)
+                outcome = save(
+                    picture,
+                    index=image.index,
+                    seed=image.seed,
+                    folder=plan.staging_dir,
+                    output_format=plan.output_format,
+                    quality=plan.quality,
+                    metadata=metadata,
+                )
+        except Exception as error:  # noqa: BLE001  ends as data
+            outcome = DeliveryFailed(phase, error)
+        self._done(attempt, image, outcome)
+
+
+def remove_files(attempt: Attempt) -> None:
+    """Takes back what was written for an attempt that did not succeed."""
+    for index in range(len(attempt.plan.seeds)):
+        for file in attempt.plan.staging_dir.glob(f"{index}.*"):
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("a file stays", extra={"attempt": attempt.id, "file": str(file), "why": str(error)})
+
+
+def _send_preview(attempt: Attempt, step: int, picture: Picture) -> None:
+    try:
+        attempt.tell(Preview(step, encode_preview(picture)))
+    except (OSError, ValueError):
+        log.exception("a preview cannot be encoded", extra={"attempt": attempt.id})
+
+
+def _provenance(plan: Plan, seed: int, weights_sha256: str) -> str:
+    """What made a picture, for the file itself."""
+    return json.dumps(
+        {
+            "model": plan.model.id,
+            "weights_sha256": weights_sha256,
+            "seed": seed,
+            "num_inference_steps": plan.num_inference_steps,
+            "guidance_scale": plan.guidance_scale,
+            "scheduler": plan.scheduler,
+        }
+    )
