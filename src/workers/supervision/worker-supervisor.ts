@@ -17,7 +17,7 @@ import { WorkerClient } from '../client/worker-client.js';
 import { classifyExit } from './exit-classifier.js';
 import { isStalled } from './health-verdict.js';
 import { RestartPolicy } from './restart-policy.js';
-import type { ReadyLine, WorkerCommand } from './worker-process.js';
+import type { ProcessExit, ReadyLine, WorkerCommand } from './worker-process.js';
 import { WorkerProcess } from './worker-process.js';
 
 /** Major version of the worker contract this build speaks. */
@@ -39,12 +39,14 @@ export interface SupervisorOptions {
   readonly log: Logger;
 }
 
+type Epitaph = Pick<Failure, 'kind' | 'message'>;
+
 /** One life of the process. */
 interface Incarnation {
   readonly process: WorkerProcess;
   readonly client: WorkerClient;
   /** Why the process ended, for the attempts that were in it. */
-  readonly epitaph: Promise<Pick<Failure, 'kind' | 'message'>>;
+  readonly epitaph: Promise<Epitaph>;
 }
 
 /** Starts, watches and restarts the worker of one device. Owns the process, never a job. */
@@ -178,11 +180,8 @@ export class WorkerSupervisor implements ReadyWorker {
     const process = new WorkerProcess(this.options.command(incarnation), log);
     this.process = process;
     if (this.stopping.signal.aborted) void process.stop();
-    const epitaph = process.exited.then(({ code, signal, startError }) =>
-      startError === null
-        ? classifyExit({ code, signal, killedForStall: this.killedForStall })
-        : { kind: 'worker_lost' as const, message: `it could not be started: ${startError.message}` },
-    );
+    // In the very turn of the exit: whoever hears of it must not find this worker ready still.
+    const epitaph = process.exited.then((exit) => this.bury(exit));
     let client: WorkerClient | null = null;
     let readyAt: number | null = null;
     try {
@@ -198,15 +197,25 @@ export class WorkerSupervisor implements ReadyWorker {
       if (!this.stopping.signal.aborted) log.error({ err: error }, 'worker did not become ready');
       process.kill();
     } finally {
-      const { message } = await epitaph;
+      await epitaph;
       this.current = null;
-      this.process = null;
-      this.models = [];
-      this.memory = null;
-      this.move('defunct', message);
       client?.close();
     }
     return readyAt === null ? 0 : performance.now() - readyAt;
+  }
+
+  /** The process is gone: nothing of it can be used any more. Returns why, for the attempts that were in it. */
+  private bury({ code, signal, startError }: ProcessExit): Epitaph {
+    const epitaph: Epitaph =
+      startError === null
+        ? classifyExit({ code, signal, killedForStall: this.killedForStall })
+        : { kind: 'worker_lost', message: `it could not be started: ${startError.message}` };
+    this.current = null;
+    this.process = null;
+    this.models = [];
+    this.memory = null;
+    this.move('defunct', epitaph.message);
+    return epitaph;
   }
 
   /** What must be true before the worker is given work. A model that cannot be loaded fails its jobs, not the worker. */
