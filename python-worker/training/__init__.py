@@ -1,0 +1,1 @@
+"""Programs that make the models which ship with the worker; nothing here runs while it serves."""
