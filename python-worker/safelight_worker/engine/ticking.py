@@ -67,7 +67,7 @@ class Ticker:
             self._preview(attempt)
         if error is None:
             return
-        if len(left) <= 1 or is_fatal(error):
+        if len(members) == 1 or is_fatal(error):
             for attempt in {attempt.order: attempt for attempt, _ in left}.values():
                 self._fail(attempt, error)
             return
@@ -75,6 +75,7 @@ class Ticker:
         release_memory(error)
         del error
         middle = (len(left) + 1) // 2
+        # One that is left over after the others moved on is tried alone, too: memory may suffice for it.
         for part in (left[:middle], left[middle:]):
             alive = [member for member in part if not member[0].is_over]
             if alive:

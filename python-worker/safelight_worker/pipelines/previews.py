@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PreviewFactors:
-    """``rgb = latents @ factors + bias``: factors (channels, 3), bias (3,), rgb in 0 … 1."""
+    """``rgb = latents @ factors + bias``: factors (channels, 3), bias (3,), rgb in -1 … 1 as the VAE's."""
 
     factors: Tensor
     bias: Tensor
@@ -23,7 +23,7 @@ class PreviewFactors:
     def picture(self, latents: Tensor) -> NDArray[np.float32]:
         """(height/f, width/f, 3) float32 in 0 … 1 from (1, channels, height/f, width/f)."""
         rgb = torch.einsum("chw,cr->hwr", latents[0].float().cpu(), self.factors) + self.bias
-        picture: NDArray[np.float32] = rgb.clamp(0, 1).numpy()
+        picture: NDArray[np.float32] = (rgb / 2 + 0.5).clamp(0, 1).numpy()
         return picture
 
 
@@ -46,7 +46,7 @@ def _fit(vae: Any, scaling_factor: float) -> PreviewFactors:
     rows = []
     for latent in latents:
         decoded = vae.decode((latent[None] / scaling_factor).to(weight), return_dict=False)[0].float().cpu()
-        rows.append(torch.nn.functional.adaptive_avg_pool2d(decoded / 2 + 0.5, 16)[0])
+        rows.append(torch.nn.functional.adaptive_avg_pool2d(decoded, 16)[0])
     x = latents.permute(0, 2, 3, 1).reshape(-1, channels)
     y = torch.stack(rows).permute(0, 2, 3, 1).reshape(-1, 3)
     solution = torch.linalg.lstsq(torch.cat([x, torch.ones(len(x), 1)], dim=1), y).solution

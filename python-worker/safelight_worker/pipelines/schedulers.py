@@ -21,6 +21,9 @@ DEFAULT = "DPMSolverMultistepScheduler"
 #: Ways to space the noise levels, of which a scheduler takes one.
 _SIGMA_FLAGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
+#: Not to be named, but others can stand in for them.
+_EXCHANGEABLE_TOO = ("LMSDiscreteScheduler", "DPMSolverSDEScheduler")
+
 #: Config fields whose values mean something else, or nothing, to another class (SA-Solver refuses "dpmsolver++").
 _OF_THE_CLASS = ("algorithm_type", "solver_type")
 
@@ -53,21 +56,21 @@ class SchedulerChoice:
 
 
 def choose(pristine: SchedulerMixin, name: str, options: Mapping[str, OptionValue]) -> SchedulerChoice:
-    """Resolves a plan's wish against a model. Empty name: DPM-Solver++ with Karras sigmas, or the model's own where
-    flow matching admits no other.
+    """Resolves a plan's wish against a model. Empty name: DPM-Solver++ with Karras sigmas, or the model's own where no
+    other can stand in for it.
 
     Raises:
         WorkerError: ``invalid_request`` naming ``scheduler`` or ``scheduler_options.<option>``.
     """
     own = type(pristine).__name__
-    flow = own.startswith("FlowMatch")
+    exchangeable = _is_exchangeable(pristine)
     if not name:
-        name = own if flow else DEFAULT
-        if not flow and not any(options.get(flag) for flag in _SIGMA_FLAGS):
+        name = DEFAULT if exchangeable else own
+        if exchangeable and not any(options.get(flag) for flag in _SIGMA_FLAGS):
             options = {"use_karras_sigmas": True, **options}
     elif name not in ALLOWED:
         raise _invalid("scheduler", f"{name} is not among {', '.join(ALLOWED)}")
-    elif name.startswith("FlowMatch") != flow:
+    elif name != own and (not exchangeable or name.startswith("FlowMatch")):
         raise _invalid("scheduler", f"{name} cannot stand in for the model's {own}")
     if name in ALLOWED:
         _check(name, options)
@@ -80,6 +83,32 @@ def choose(pristine: SchedulerMixin, name: str, options: Mapping[str, OptionValu
         at_fault = f"scheduler_options.{next(iter(options))}" if options else "scheduler"
         raise _invalid(at_fault, f"{name} refuses this: {error}") from error
     return choice
+
+
+def _is_exchangeable(pristine: SchedulerMixin) -> bool:
+    """Whether the other classes can stand in for a model's own: neither for flow matching, which some models do with a
+    DPM-Solver on flow sigmas (Karras sigmas would silently replace those), nor for a class made for one pipeline
+    (Würstchen, CogVideoX, EDM, consistency models)."""
+    own = type(pristine).__name__
+    flow = own.startswith("FlowMatch") or bool(pristine.config.get("use_flow_sigmas"))
+    return not flow and (own in ALLOWED or own in _EXCHANGEABLE_TOO)
+
+
+def set_timesteps(scheduler: SchedulerMixin, steps: int, device: torch.device) -> None:
+    """Makes the schedule of a fresh scheduler.
+
+    Raises:
+        WorkerError: ``invalid_request`` naming ``num_inference_steps`` when there cannot be that many: more than the model
+            was trained on, or, for LCM and TCD, than it was distilled from.
+    """
+    trained = int(scheduler.config.num_train_timesteps)
+    if steps > trained:
+        raise _invalid("num_inference_steps", f"num_inference_steps is {steps}; the model was trained on {trained}")
+    try:
+        scheduler.set_timesteps(steps, device=device)
+    except (ValueError, IndexError) as error:
+        message = f"{type(scheduler).__name__} makes no schedule of {steps} steps: {error}"
+        raise _invalid("num_inference_steps", message) from error
 
 
 def _check(name: str, options: Mapping[str, OptionValue]) -> None:

@@ -15,7 +15,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from torch import Tensor
 
 from safelight_worker.pipelines.loading import LoadedModel
-from safelight_worker.pipelines.schedulers import SchedulerChoice, step_arguments
+from safelight_worker.pipelines.schedulers import SchedulerChoice, set_timesteps, step_arguments
 from safelight_worker.pipelines.suspension import SchedulerRecord, moved, record, restore
 
 
@@ -98,7 +98,7 @@ class Sd15Adapter:
         device = self.model.device
         scheduler = choice.build(self.model.pipe.scheduler)
         # Before the latents: prepare_latents multiplies by init_noise_sigma, which follows the timesteps.
-        scheduler.set_timesteps(steps, device=device)
+        set_timesteps(scheduler, steps, device)
         view.scheduler = scheduler
         generator = torch.Generator().manual_seed(seed)
         channels = view.unet.config.in_channels

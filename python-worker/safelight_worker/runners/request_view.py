@@ -47,6 +47,9 @@ def request_view(
     for name, value in list(state.items()):
         if isinstance(value, SchedulerMixin):
             state[name] = fresh_scheduler(value)
+        elif isinstance(value, DiffusionPipeline):
+            # Combined pipelines (Würstchen, Kandinsky, Stable Cascade) call others, which have schedulers of their own.
+            state[name] = request_view(value, device, shared_above)
         elif name != "_internal_dict":
             state[name] = _private(value, shared_above)
     return view

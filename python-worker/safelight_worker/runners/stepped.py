@@ -23,6 +23,9 @@ from safelight_worker.types import FailureKind, Plan, WorkerError
 
 log = logging.getLogger(__name__)
 
+#: Fields of schedulers into whose tensors ``step`` writes (PNDM's Runge-Kutta steps add up in one).
+_WRITTEN_IN_PLACE = ("cur_model_output",)
+
 
 class SteppedRunner:
     """A model whose images advance one step per tick, several in one forward."""
@@ -138,8 +141,13 @@ def _shape(width: int, height: int) -> str:
 @contextmanager
 def _restored_on_error(state: Sd15State) -> Iterator[None]:
     """A step that breaks off leaves scheduler and generator as they were. Histories are lists of tensors that schedulers
-    replace and never write into, so a shallow copy holds them."""
-    fields = {name: list(value) if isinstance(value, list) else value for name, value in vars(state.scheduler).items()}
+    replace and, but for a few fields, never write into; so a shallow copy holds them."""
+    fields: dict[str, Any] = {
+        name: list(value) if isinstance(value, list) else value for name, value in vars(state.scheduler).items()
+    }
+    for name in _WRITTEN_IN_PLACE:
+        if isinstance(fields.get(name), torch.Tensor):
+            fields[name] = fields[name].clone()
     random = state.generator.get_state()
     try:
         yield

@@ -10,7 +10,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 
 from safelight_worker.pipelines.scheduler_options import ALLOWED, Boolean, Choice, accepted_options
-from safelight_worker.pipelines.schedulers import choose, step_arguments
+from safelight_worker.pipelines.schedulers import choose, set_timesteps, step_arguments
 from safelight_worker.types import FailureKind, OptionValue, WorkerError
 from tests.support.exactness import FOR_SD
 
@@ -125,3 +125,28 @@ def test_options_are_told_in_alphabetical_order() -> None:
     told = accepted_options()
     assert list(told) == sorted(ALLOWED)
     assert all(options == sorted(options) for options in told.values())
+
+
+def test_a_model_on_flow_sigmas_keeps_its_own_scheduler() -> None:
+    own = DPMSolverMultistepScheduler(use_flow_sigmas=True, flow_shift=3.0, prediction_type="flow_prediction")
+    choice = choose(own, "", {})
+    assert choice.class_name == "DPMSolverMultistepScheduler"
+    scheduler = choice.build(own)
+    scheduler.set_timesteps(4)
+    assert float(scheduler.sigmas.max()) <= 1.0
+    assert refused(own, "EulerDiscreteScheduler", {}).field == "scheduler"
+
+
+def test_a_class_made_for_one_pipeline_is_not_exchanged() -> None:
+    own = diffusers.DDPMWuerstchenScheduler()
+    assert choose(own, "", {}).class_name == "DDPMWuerstchenScheduler"
+    assert refused(own, "DDIMScheduler", {}).field == "scheduler"
+
+
+@pytest.mark.parametrize(("name", "steps"), [("DDIMScheduler", 1200), ("LCMScheduler", 60), ("", 2000)])
+def test_a_schedule_that_cannot_be_made_is_refused_with_its_field(name: str, steps: int) -> None:
+    scheduler = choose(OWN, name, {}).build(OWN)
+    with pytest.raises(WorkerError) as caught:
+        set_timesteps(scheduler, steps, torch.device("cpu"))
+    assert caught.value.kind is FailureKind.INVALID_REQUEST
+    assert caught.value.field == "num_inference_steps"
