@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,12 +25,18 @@ class _Calls:
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
         self._pipe = loading.load(spec_of(workload), DEVICE).pipe
+        # Threads may not share a Rust tokenizer: padding set by one reaches the other, and the call fails or goes wrong.
+        self._text = threading.Lock()
 
     def draw(self, job: Job, steps: int) -> Picture:
         view = request_view(self._pipe, DEVICE)
         view.scheduler = choose(self._pipe.scheduler, "", {}).build(self._pipe.scheduler)
+        guided = self._workload.guidance_scale > 1
+        with self._text, torch.no_grad():
+            positive, negative = view.encode_prompt(job.prompt, DEVICE, 1, guided)
         made = view(
-            prompt=job.prompt,
+            prompt_embeds=positive,
+            negative_prompt_embeds=negative,
             num_inference_steps=steps,
             guidance_scale=self._workload.guidance_scale,
             width=self._workload.width,

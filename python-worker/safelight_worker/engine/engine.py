@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _IDLE_SECONDS = 0.5
 
 #: Attempts admitted per round: a burst joins within a few ticks without holding up those already running.
-_ADMITTED_PER_ROUND = 4
+_ADMITTED_PER_ROUND = 8
 
 #: Exit code for a defect of the loop.
 _EXIT_DEFECT = 1

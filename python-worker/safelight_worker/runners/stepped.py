@@ -23,6 +23,9 @@ from safelight_worker.types import FailureKind, Plan, WorkerError
 
 log = logging.getLogger(__name__)
 
+#: Resolved wishes for a noise scheduler: checking one builds a scheduler, which takes as long as a small picture's step.
+_CHOICES_KEPT = 64
+
 #: Fields of schedulers into whose tensors ``step`` writes (PNDM's Runge-Kutta steps add up in one).
 _WRITTEN_IN_PLACE = ("cur_model_output",)
 
@@ -37,6 +40,7 @@ class SteppedRunner:
         self._adapter = adapter
         self._preview = preview
         self._caps = caps
+        self._choices: dict[Hashable, SchedulerChoice] = {}
 
     @property
     def row_caps(self) -> dict[str, int]:
@@ -75,7 +79,14 @@ class SteppedRunner:
         )
 
     def check(self, plan: Plan) -> SchedulerChoice:
-        return choose(self._model.pipe.scheduler, plan.scheduler, plan.scheduler_options)
+        wish = (plan.scheduler, tuple(sorted(plan.scheduler_options.items())))
+        choice = self._choices.get(wish)
+        if choice is None:
+            choice = choose(self._model.pipe.scheduler, plan.scheduler, plan.scheduler_options)
+            if len(self._choices) >= _CHOICES_KEPT:
+                self._choices.clear()
+            self._choices[wish] = choice
+        return choice
 
     def encode(self, plan: Plan) -> Conditions:
         warn_of_unread_tokens(self._model.pipe, plan)

@@ -29,7 +29,7 @@ child.wait()
 def test_sigterm_gives_attempts_back_and_ends_with_zero(tmp_path: Path) -> None:
     model = tiny.write("sd", tmp_path / "tiny")
     worker = WorkerProcess(tmp_path)
-    events = worker.run(plan(model, tmp_path / "s", "given-back/1", 2000))
+    events = worker.run(plan(model, tmp_path / "s", "given-back/1", 1000))
     next(event for event in events if event.HasField("step_finished"))
     worker.terminate()
     failure = list(events)[-1].failure

@@ -17,7 +17,7 @@ from tests.support import tiny
 from tests.support.process import PATIENCE, WorkerProcess, kinds, plan
 
 #: More steps than any of these tests waits for.
-LONG = 2000
+LONG = 1000
 
 TERMINAL = ("result", "failure", "cancelled")
 
