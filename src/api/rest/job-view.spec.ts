@@ -88,7 +88,7 @@ describe('jobView', () => {
     expect(view).toMatchObject({
       state: 'succeeded',
       finished_at: '2026-11-21T12:00:02.000Z',
-      progress: { phase: 'denoise', step: 7, steps: 20, fraction: 0.41, eta_ms: 900 },
+      progress: { phase: 'denoise', step: 7, steps: 20, fraction: 1, eta_ms: 0 },
       degradations: [shownRung],
       effective: { dtype: 'float32' },
       failure: shownFailure,
@@ -144,6 +144,15 @@ describe('jobView', () => {
     );
     expect(text).not.toContain('secret');
     expect(text).not.toContain(artifact().key);
+  });
+
+  it.each([
+    ['succeeded', { fraction: 1, eta_ms: 0 }],
+    ['failed', { fraction: 0.41, eta_ms: 900 }],
+    ['running', { fraction: 0.41, eta_ms: 900 }],
+  ] as const)('shows the whole way only when it was gone: %s', (state, expected) => {
+    const view = shown({ job: job({ state, progress: progress() }), queuePosition: null, waitingFor: null });
+    expect(view.progress).toMatchObject(expected);
   });
 
   it.each(JOB_STATES)('fits its schema in the state %s', (state) => {

@@ -3,6 +3,7 @@ import type { Failure } from '../../domain/failure/failure.js';
 import type { GenerationRequest } from '../../domain/generation/generation-request.js';
 import type { Artifact, Attempt, Progress } from '../../domain/job/job.js';
 import type { PhaseTiming } from '../../domain/job/phase.js';
+import { whole } from '../../domain/job/progress.js';
 import type { JobSnapshot } from '../../jobs/query/query-jobs.js';
 import { exactInteger } from '../http/json/exact-json.js';
 import type { JobView } from './dto/job-schemas.js';
@@ -24,7 +25,8 @@ export function jobView({ job, queuePosition, waitingFor }: JobSnapshot): JobVie
     created_at: timeView(job.createdAt),
     started_at: timeViewOrNull(job.startedAt),
     finished_at: timeViewOrNull(job.finishedAt),
-    progress: job.progress === null ? null : progressView(job.progress),
+    progress:
+      job.progress === null ? null : progressView(job.state === 'succeeded' ? whole(job.progress) : job.progress),
     request: requestView(job.request),
     attempts: job.attempts.map(attemptView),
     artifacts: job.artifacts.map((artifact) => artifactView(job.id, artifact)),

@@ -12,6 +12,11 @@ const BEGINS_AT: Record<Phase, number> = {
   save: 0.98,
 };
 
+/** Progress of an attempt that has come to its end. */
+export function whole(progress: Progress): Progress {
+  return { ...progress, fraction: 1, etaMs: 0 };
+}
+
 /** Progress at the start of a phase. */
 export function progressAtPhase(phase: Phase, step: number, steps: number): Progress {
   return { phase, step, steps, fraction: BEGINS_AT[phase], etaMs: null };
