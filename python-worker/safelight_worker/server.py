@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 #: Seconds a stopping worker waits for the engine to come out of its step.
 _STOP_SECONDS = 8.0
 
+#: Seconds between the last event of the last attempt and the end of the connection: a client that writes to a closed one (a
+#: window update, say) loses what it has not read yet, and with it how its attempts ended.
+_LINGER_SECONDS = 0.3
+
 #: Packages whose versions shape a picture.
 _SHAPING = ("torch", "diffusers", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "numpy", "pillow")
 
@@ -80,6 +84,7 @@ async def serve(settings: Settings, stdout: TextIO) -> None:
     servicer.draining = True
     log.info("draining")
     in_time = await asyncio.to_thread(engine.stop, _STOP_SECONDS)
+    await asyncio.sleep(_LINGER_SECONDS)
     await server.stop(grace=1.0)
     log.info("stopped", extra={"in_time": in_time})
     sys.stderr.flush()
