@@ -20,12 +20,6 @@ export function priorityRank(priority: Priority): number {
   return PRIORITIES.indexOf(priority);
 }
 
-export function priorityOfRank(rank: number): Priority {
-  const priority = PRIORITIES[rank];
-  if (priority === undefined) throw new RangeError(`no priority has rank ${rank}`);
-  return priority;
-}
-
 /** The key jobs are claimed by, in epoch milliseconds; lower runs first. */
 export function sortAt(priority: Priority, createdAt: number): number {
   return createdAt + AGEING_OFFSET_MS[priority];
