@@ -47,6 +47,7 @@ export class AppLifecycle {
 
   async start(): Promise<void> {
     await this.returnAbandonedJobs();
+    await this.sweepAbandonedInputs();
     this.stopMetrics = this.metrics.start();
     this.pool.start();
     await this.dispatcher.start();
@@ -80,5 +81,17 @@ export class AppLifecycle {
     if (events.length > 0)
       this.log.warn({ jobs: new Set(events.map(({ jobId }) => jobId)).size }, 'jobs of a former life go on');
     this.events.publish(events);
+  }
+
+  /** The server ended between storing the pictures of a submission and telling that its row was written, or was not. */
+  private async sweepAbandonedInputs(): Promise<void> {
+    for (const jobId of await this.artifacts.abandonedInputs()) {
+      if ((await this.store.get(jobId)) === null) {
+        await this.artifacts.remove(jobId);
+        this.log.info({ job: jobId }, 'pictures of a submission that was never accepted are removed');
+      } else {
+        await this.artifacts.settleInputs(jobId);
+      }
+    }
   }
 }

@@ -63,7 +63,8 @@ export class AppModule {
       config: settings.workers,
       workerDir: WORKER_DIR,
       dataDir: settings.storage.dataDir,
-      preload: settings.workers.preload ? models.default() : null,
+      keptAlive: models.list().filter(({ keepAliveMs }) => keepAliveMs !== null),
+      preload: models.list().filter(({ isDefault, pinned }) => pinned || (isDefault && settings.workers.preload)),
       logLevel: settings.log.level,
       log,
     });

@@ -1,1 +1,1 @@
-"""Benchmarks: rivals side by side in one run, with the machine they ran on."""
+"""Benchmarks of the worker. They need nothing but it: no server, no network."""

@@ -25,6 +25,8 @@ class Machine:
 
     processor: str
     cores: int
+    accelerator: str
+    """Its name, memory and CUDA version; empty where none is used."""
     system: str
     versions: Mapping[str, str]
     openmp: Mapping[str, str]
@@ -35,13 +37,64 @@ class Machine:
     began_at: str
     """ISO 8601, UTC."""
 
+    def lines(self) -> list[str]:
+        """For the end of a report."""
+        versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
+        waiting = ", ".join(f"{name}={value}" for name, value in self.openmp.items()) or "OpenMP's own way of waiting"
+        return [
+            f"{self.processor}, {self.cores} cores, {self.system}{f'; {self.accelerator}' if self.accelerator else ''}",
+            f"{versions}; commit {self.commit or 'unknown'}",
+            f"{self.began_at}; {waiting}",
+        ]
 
-def describe() -> Machine:
-    """This machine, now."""
+
+@dataclass(frozen=True)
+class Load:
+    """What kept the machine busy. ``foreign_…``: processors used by others, None where the system does not tell."""
+
+    average_before: float
+    average_after: float
+    foreign_before: float | None
+    foreign_during: float | None
+
+    @property
+    def warning(self) -> str:
+        """A sentence when the figures should not be trusted; empty otherwise."""
+        others = max(self.foreign_before or 0.0, self.foreign_during or 0.0)
+        if others <= BUSY_ABOVE:
+            return ""
+        return (
+            f"The machine was busy with other work (up to {others:g} processors): these figures are not to be quoted."
+        )
+
+    def line(self) -> str:
+        """For the end of a report."""
+        known = self.foreign_during is not None
+        others = f"{self.foreign_before:g} before, {self.foreign_during:g} during" if known else "unknown"
+        averages = f"{self.average_before:g} before, {self.average_after:g} after"
+        return f"load average {averages}; processors used by others: {others}"
+
+
+class LoadWatch:
+    """Follows the load from when it was made, which takes a second of doing nothing, to :meth:`end`."""
+
+    def __init__(self) -> None:
+        self._average = load_average()
+        self._before = foreign_now()
+        self._foreign = Foreign()
+
+    def end(self, own_cpu_seconds: float) -> Load:
+        """``own_cpu_seconds`` is the processor time of our processes meanwhile."""
+        return Load(self._average, load_average(), self._before, self._foreign.processors(own_cpu_seconds))
+
+
+def describe(device: str = "cpu") -> Machine:
+    """This machine, now, and the device that is measured."""
     packages = {name: version(name) for name in _PACKAGES}
     return Machine(
         processor=_processor(),
-        cores=_cores(),
+        cores=cores(),
+        accelerator=_accelerator(device),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         openmp={name: os.environ[name] for name in _OPENMP if name in os.environ},
         versions={"python": platform.python_version(), **packages},
@@ -97,7 +150,17 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def _accelerator(device: str) -> str:
+    if not device.startswith("cuda"):
+        return ""
+    # A second of imports that nobody else needs here.
+    import torch
+
+    facts = torch.cuda.get_device_properties(device)
+    return f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+
+
+def cores() -> int:
     """Those this process may use, which containers make fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -25,9 +25,10 @@ def main() -> None:
 
     log, began = logging.getLogger("safelight_worker"), time.monotonic()
     log.info("importing torch, diffusers and transformers")
+    # Before the rest: what transformers has to say while it is imported goes to stderr as plain text.
+    logs.quiet_libraries()
     from safelight_worker import server
 
-    logs.quiet_libraries()
     log.info("imported", extra={"seconds": round(time.monotonic() - began, 2)})
     asyncio.run(server.serve(settings, stdout))
 

@@ -20,6 +20,10 @@ class Settings:
     data_dir: Path | None
     """Folder for what is measured once; None: measured at every start."""
     log_level: str
+    memory_budget_bytes: int = 0
+    """Most this process takes of its device; 0: all there is."""
+    faults: str = ""
+    """Faults on purpose, for tests; see memory/fault_injection.py."""
 
 
 def parse(arguments: list[str] | None = None) -> Settings:
@@ -30,5 +34,15 @@ def parse(arguments: list[str] | None = None) -> Settings:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--log-level", default="info")
+    parser.add_argument("--memory-budget-bytes", type=int, default=0)
+    parser.add_argument("--faults", default="", help="faults on purpose, such as oom@denoise:3")
     given = parser.parse_args(arguments)
-    return Settings(given.socket, given.device, given.threads, given.data_dir, given.log_level)
+    return Settings(
+        given.socket,
+        given.device,
+        given.threads,
+        given.data_dir,
+        given.log_level,
+        given.memory_budget_bytes,
+        given.faults,
+    )

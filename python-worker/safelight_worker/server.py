@@ -17,8 +17,8 @@ import grpc
 import torch
 
 from safelight_worker.config import Settings
+from safelight_worker.engine.create import create_engine
 from safelight_worker.engine.engine import Engine
-from safelight_worker.engine.models import ModelStore
 from safelight_worker.pb import worker_pb2 as pb
 from safelight_worker.pb import worker_pb2_grpc
 from safelight_worker.service.servicer import PROTOCOL, WorkerServicer
@@ -58,7 +58,17 @@ async def serve(settings: Settings, stdout: TextIO) -> None:
     """Serves until SIGTERM or SIGINT; a second one ends at once. The ready line, one JSON object, goes to ``stdout``."""
     began = time.monotonic()
     device = torch.device(settings.device)
-    engine = Engine(device, ModelStore(device, settings.data_dir), settings.threads)
+    try:
+        engine = create_engine(
+            device,
+            settings.data_dir,
+            settings.threads,
+            budget_bytes=settings.memory_budget_bytes,
+            faults=settings.faults,
+        )
+    except ValueError as error:
+        log.critical("the command line cannot be followed", extra={"why": str(error)})
+        sys.exit(2)
     servicer = WorkerServicer(engine, _describe(settings.device, engine), versions())
     server = grpc.aio.server(options=_OPTIONS)
     worker_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -40,16 +40,131 @@ class OutputFormat(str, Enum):
     PNG = "png"
     WEBP = "webp"
     JPEG = "jpeg"
+    MP4 = "mp4"
+    """One file for all frames of a video; the formats above give one file a frame."""
+
+
+class Task(str, Enum):
+    """What is made from what; the inputs of a plan tell which."""
+
+    TEXT_TO_IMAGE = "text_to_image"
+    IMAGE_TO_IMAGE = "image_to_image"
+    INPAINT = "inpaint"
+
+
+class Residency(str, Enum):
+    """Where a component's weights lie while its model is loaded."""
+
+    RESIDENT = "resident"
+    """On the device at all times."""
+    PHASE = "phase"
+    """On the device while its phase runs, else on the host."""
+    GROUP_OFFLOAD = "group_offload"
+    """Block by block, each on the device only while it computes."""
+
+
+class Tiling(str, Enum):
+    """How the VAE cuts a picture that is too large for it."""
+
+    OFF = "off"
+    TILED = "tiled"
+    """The VAE's own tile size."""
+    AGGRESSIVE = "aggressive"
+    """Tiles of half that side: a quarter of the memory, and more seams to blend."""
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """A quantization backend of diffusers (``bitsandbytes_4bit``, ``bitsandbytes_8bit``, ``torchao``, ``gguf``, ``quanto``),
+    its options, and the components it is applied to; none: the denoiser."""
+
+    backend: str
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    components: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((self.backend, tuple(sorted(self.options.items())), self.components))
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which weights, in which form. ``dtype`` and ``variant`` empty: the worker's choice, plain file names."""
+    """Which weights, in which form. ``dtype`` and ``variant`` empty: the worker's choice, plain file names.
+
+    ``source`` is a folder in the diffusers layout, a single checkpoint file (then ``config`` is the folder that describes
+    it) or the id of a hub repository that lies in the local cache, ``owner/name``, with an optional ``@revision``.
+    """
+
+    id: str
+    source: str
+    dtype: str = ""
+    variant: str = ""
+    config: str = ""
+    quantization: Quantization | None = None
+    compile: bool = False
+    """Compile the denoiser's repeated blocks; rows are then padded to powers of two."""
+    channels_last: bool = False
+    """Convolutions in NHWC, which tensor cores prefer."""
+    fuse_projections: bool = False
+    """Query, key and value in one matrix product."""
+
+
+@dataclass(frozen=True)
+class ControlInput:
+    """A ControlNet and the picture it follows. ``start`` and ``end`` are shares of the steps, 0 … 1."""
 
     id: str
     source: Path
-    dtype: str = ""
-    variant: str = ""
+    image: Path
+    scale: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True)
+class IpAdapterInput:
+    """An IP-Adapter and the picture it takes its likeness from. ``source`` is the weight file."""
+
+    id: str
+    source: Path
+    image: Path
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Pictures a plan starts from, as files. In a mask white is painted anew."""
+
+    init_image: Path | None = None
+    mask_image: Path | None = None
+    strength: float = 1.0
+    """Share of the noise that is added to ``init_image``: 1 forgets it."""
+    controls: tuple[ControlInput, ...] = ()
+    ip_adapter: IpAdapterInput | None = None
+
+    @property
+    def task(self) -> Task:
+        if self.init_image is None:
+            return Task.TEXT_TO_IMAGE
+        return Task.IMAGE_TO_IMAGE if self.mask_image is None else Task.INPAINT
+
+
+@dataclass(frozen=True)
+class LoraUse:
+    """A LoRA and how much of it. ``source`` is a safetensors file."""
+
+    id: str
+    source: Path
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What the orchestrator decided about memory. Components that are not named are resident."""
+
+    residency: Mapping[str, Residency] = field(default_factory=dict)
+    vae_slicing: bool = False
+    vae_tiling: Tiling = Tiling.OFF
+    attention_slicing: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +188,22 @@ class Plan:
     quality: int
     metadata: Mapping[str, str]
     solo: bool
+    """Nobody else's rows in its forwards."""
     max_images: int
     preview_interval_ms: int
+    exact: bool = False
+    """Forwards of the fixed number of rows of its model and shape, so that its bits depend on nothing else."""
+    true_cfg_scale: float = 1.0
+    """Classifier-free guidance of models distilled on guidance; 1: none."""
+    num_frames: int = 0
+    """Frames of a video; 0: the pipeline's own number."""
+    inputs: Inputs = field(default_factory=Inputs)
+    loras: tuple[LoraUse, ...] = ()
+    memory: MemoryPlan = field(default_factory=MemoryPlan)
+    resume_from: Path | None = None
+    """A checkpoint to go on from."""
+    checkpoint_interval_ms: int = 0
+    """Milliseconds between checkpoints; 0: only when suspended or out of memory."""
 
 
 class WorkerError(Exception):

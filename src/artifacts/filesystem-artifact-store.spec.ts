@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 
+import { ArtifactStoreUnavailableError } from '../jobs/ports/artifact-store.port.js';
 import { StorageConfig } from '../config/storage.config.js';
 import { DamagedFileError, FilesystemArtifactStore } from './filesystem-artifact-store.js';
 
@@ -55,5 +56,42 @@ describe('FilesystemArtifactStore', () => {
     const [key] = await store.adopt(ATTEMPT, [FILE]);
     await store.remove(ATTEMPT.jobId);
     expect(await store.open(key!)).toBeNull();
+  });
+
+  describe('for what a job starts from', () => {
+    const ref = { ...FILE, media_type: 'image/webp', width: 1, height: 1 } as const;
+    const afterRestart = () => new FilesystemArtifactStore(new StorageConfig({ dataDir: root, artifactsDir: root }));
+
+    it('keeps the bytes until the job is removed', async () => {
+      await store.storeInputs(ATTEMPT.jobId, [{ ref, bytes: BYTES }]);
+      await store.settleInputs(ATTEMPT.jobId);
+      const path = store.inputPath(ATTEMPT.jobId, ref);
+      expect(path).toBe(join(root, ATTEMPT.jobId, 'inputs', `${ref.sha256}.webp`));
+      await store.discard(ATTEMPT);
+      await store.dropAllStaging();
+      expect(readFileSync(path)).toEqual(BYTES);
+      expect(await afterRestart().abandonedInputs()).toEqual([]);
+      await store.remove(ATTEMPT.jobId);
+      expect(existsSync(path)).toBe(false);
+    });
+
+    it('finds after a crash what was stored and not settled, and nothing of its own', async () => {
+      await store.storeInputs(ATTEMPT.jobId, [{ ref, bytes: BYTES }]);
+      expect(await store.abandonedInputs()).toEqual([]);
+      const next = afterRestart();
+      expect(await next.abandonedInputs()).toEqual([ATTEMPT.jobId]);
+      await next.remove(ATTEMPT.jobId);
+      expect(await afterRestart().abandonedInputs()).toEqual([]);
+      expect(existsSync(join(root, ATTEMPT.jobId))).toBe(false);
+    });
+
+    it('says that it is unavailable when the bytes cannot be written', async () => {
+      writeFileSync(join(root, ATTEMPT.jobId), 'a file where the folder should be');
+      await expect(store.storeInputs(ATTEMPT.jobId, [{ ref, bytes: BYTES }])).rejects.toThrow(
+        ArtifactStoreUnavailableError,
+      );
+      await store.remove(ATTEMPT.jobId);
+      expect(await afterRestart().abandonedInputs()).toEqual([]);
+    });
   });
 });

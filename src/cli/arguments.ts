@@ -30,6 +30,39 @@ export function size(text: string): { width: number; height: number } {
   throw new InvalidArgumentError('Allowed is WIDTHxHEIGHT in pixels, such as 512x768.');
 }
 
+/** `ID[:WEIGHT]`, one more of them each time the option is given. */
+export function loras(text: string, before: readonly LoraArgument[] = []): LoraArgument[] {
+  const [, id, weight] = /^([^:]+)(?::([^:]+))?$/.exec(text) ?? [];
+  if (id !== undefined && (weight === undefined || isNumber(weight)))
+    return [...before, weight === undefined ? { id } : { id, weight: Number(weight) }];
+  throw new InvalidArgumentError('Allowed is ID or ID:WEIGHT, such as paper-cut:0.8.');
+}
+
+export interface LoraArgument {
+  readonly id: string;
+  readonly weight?: number;
+}
+
+/** `ID:FILE[:SCALE]`, one more of them each time the option is given. A number after the last colon is the scale. */
+export function controls(text: string, before: readonly ControlArgument[] = []): ControlArgument[] {
+  const [, id, rest] = /^([^:]+):(.+)$/s.exec(text) ?? [];
+  if (id === undefined || rest === undefined)
+    throw new InvalidArgumentError('Allowed is ID:FILE or ID:FILE:SCALE, such as canny:edges.png:0.7.');
+  const colon = rest.lastIndexOf(':');
+  const scale = colon > 0 ? rest.slice(colon + 1) : '';
+  return [...before, isNumber(scale) ? { id, file: rest.slice(0, colon), scale: Number(scale) } : { id, file: rest }];
+}
+
+export interface ControlArgument {
+  readonly id: string;
+  readonly file: string;
+  readonly scale?: number;
+}
+
+function isNumber(text: string): boolean {
+  return text.trim() !== '' && Number.isFinite(Number(text));
+}
+
 export function serverUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) return url.href.replace(/\/+$/, '');

@@ -11,6 +11,7 @@ export type CliErrorKind =
   | 'cannot_start'
   | 'worker_lost'
   | 'damaged_download'
+  | 'cannot_read'
   | 'cannot_write';
 
 /** An end of a command that a person can do something about. */

@@ -10,6 +10,7 @@ import type { ExitCode } from './exit-code.js';
 import { EXIT } from './exit-code.js';
 import { addGenerateCommand } from './generate.command.js';
 import { addJobsCommand } from './jobs.command.js';
+import { addModelsCommand } from './models.command.js';
 import { addServeCommand } from './serve.command.js';
 import type { Terminal } from './terminal.js';
 
@@ -35,7 +36,14 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
       writeOut: (text) => terminal.out(text.trimEnd()),
       writeErr: (text) => terminal.err(text.trimEnd()),
     });
-  for (const add of [addGenerateCommand, addServeCommand, addJobsCommand, addDoctorCommand, addDocsCommand])
+  for (const add of [
+    addGenerateCommand,
+    addServeCommand,
+    addJobsCommand,
+    addModelsCommand,
+    addDoctorCommand,
+    addDocsCommand,
+  ])
     add(program, context);
   try {
     await program.parseAsync(argv, { from: 'user' });

@@ -65,7 +65,7 @@ describe('a settings file', () => {
         {
           where: 'safelight.yaml:3:3',
           message: 'there is no setting http.prot; did you mean port?',
-          allowed: 'host, port, body_limit_bytes',
+          allowed: 'host, port, body_limit_bytes, max_body_bytes',
         },
       ],
     ],
@@ -108,7 +108,7 @@ describe('a settings file', () => {
         {
           where: 'safelight.yaml:2:5',
           message: 'models.0 is {"id":"a"}',
-          allowed: 'a model with id and source, and optionally family, dtype, variant and default; source is missing',
+          allowed: 'a model with id and source; source is missing',
         },
       ],
     ],

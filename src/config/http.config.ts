@@ -18,7 +18,12 @@ export class HttpConfig extends configArea({
     bodyLimitBytes: given(
       integer({ min: 1024, max: 1024 * MEBIBYTE }),
       MEBIBYTE,
-      'Largest request body in bytes; a longer one is refused with 413.',
+      'Largest request body in bytes, but for submissions; a longer one is refused with 413.',
+    ),
+    maxBodyBytes: given(
+      integer({ min: 1024, max: 1024 * MEBIBYTE }),
+      64 * MEBIBYTE,
+      'Largest body of a submission in bytes, with the pictures in it; a longer one is refused with 413.',
     ),
   },
 }) {}

@@ -1,118 +1,205 @@
-import type { Complaint, Kind, Reading } from './kinds.js';
-import { choice, flag, path, text } from './kinds.js';
+import type { Complaint, Kind } from './kinds.js';
+import { accept, choice, flag, integer, path, refuse, text } from './kinds.js';
+import { modelSource } from './model-source.js';
+import type { RecordField } from './record-kind.js';
+import { listOf, mapOf, recordField, recordOf, repeatedIds } from './record-kind.js';
 
 /** Architecture groups. The domain has the same list; a test compares the two, because this folder imports nothing. */
 export const MODEL_FAMILIES = ['sd15', 'sdxl', 'sd3', 'flux', 'other'] as const;
 export const MODEL_DTYPES = ['float32', 'float16', 'bfloat16'] as const;
+export const QUANTIZATION_BACKENDS = ['bitsandbytes_4bit', 'bitsandbytes_8bit', 'torchao', 'gguf', 'quanto'] as const;
+const RESIDENCIES = ['resident', 'phase', 'group_offload'] as const;
+const TILINGS = ['off', 'tiled', 'aggressive'] as const;
+
+export interface AddOnEntry {
+  readonly id: string;
+  /** Absolute path. */
+  readonly source: string;
+}
+
+export interface QuantizationEntry {
+  readonly backend: (typeof QUANTIZATION_BACKENDS)[number];
+  readonly options: Readonly<Record<string, boolean | number | string>>;
+  readonly components: readonly string[];
+}
+
+/** What is null, or not named, the server decides. */
+export interface MemoryEntry {
+  readonly residency: Readonly<Record<string, (typeof RESIDENCIES)[number]>>;
+  readonly vaeSlicing: boolean | null;
+  readonly vaeTiling: (typeof TILINGS)[number] | null;
+  readonly attentionSlicing: boolean | null;
+}
 
 /** A model to serve. */
 export interface ModelEntry {
   readonly id: string;
-  /** Absolute path of a folder in the diffusers layout. */
+  /** Absolute path of a folder or a single file, or the id of a hub repository. */
   readonly source: string;
+  /** Absolute path of the folder that describes a single file. */
+  readonly config: string | null;
   /** Null: told by the folder. */
   readonly family: (typeof MODEL_FAMILIES)[number] | null;
   /** Null: the worker's default for its device. */
   readonly dtype: (typeof MODEL_DTYPES)[number] | null;
   /** Infix of the weight files, such as `fp16`; null: none. */
   readonly variant: string | null;
+  readonly quantization: QuantizationEntry | null;
+  readonly compile: boolean;
+  readonly channelsLast: boolean;
+  readonly fuseProjections: boolean;
+  readonly loras: readonly AddOnEntry[];
+  readonly controlnets: readonly AddOnEntry[];
+  readonly ipAdapters: readonly AddOnEntry[];
+  readonly pinned: boolean;
+  /** Null: until its memory is wanted. */
+  readonly keepAliveMs: number | null;
+  readonly memory: MemoryEntry | null;
   readonly default: boolean;
 }
 
-const ALLOWED = 'a list of models, each with id and source';
-const ENTRY = 'a model with id and source, and optionally family, dtype, variant and default';
+const WEEK_MS = 604_800_000;
+const id = text({
+  pattern: /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
+  allowed: '1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit',
+});
+const component = text({ pattern: /^[a-z][a-z0-9_]{0,63}$/, allowed: 'the name of a component, such as transformer' });
+const COMPONENT_KEY = { pattern: /^[a-z][a-z0-9_]{0,63}$/, allowed: 'names of components, such as transformer,' };
+const OPTION_KEY = { pattern: /^[A-Za-z][A-Za-z0-9_]{0,63}$/, allowed: 'names of options' };
 
-/** Fields of an entry. `fallback` undefined: the field must be there. */
-const ENTRY_FIELDS = {
-  id: entryField(
-    text({
-      pattern: /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
-      allowed: '1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit',
-    }),
-    'Name that requests use.',
+const optionValue: Kind<boolean | number | string> = {
+  allowed: 'a number, a text, true or false',
+  fromText: String,
+  read: (value) =>
+    typeof value === 'boolean' || typeof value === 'string' || (typeof value === 'number' && Number.isFinite(value))
+      ? accept(value)
+      : refuse(value, 'a number, a text, true or false'),
+};
+
+const ADD_ON = 'a map with id and source';
+
+function addOns(what: string, where: string): Kind<readonly AddOnEntry[]> {
+  const fields = {
+    id: recordField(id, 'Name that requests use.'),
+    source: recordField(path(where), 'Where it lies.'),
+  };
+  return listOf(recordOf<AddOnEntry>(fields, ADD_ON), `a list of ${what}, each with id and source`, (items) =>
+    repeatedIds(items, `an id that no other of the ${what} has`),
+  );
+}
+
+const quantization = recordOf<QuantizationEntry>(
+  {
+    backend: recordField(choice(QUANTIZATION_BACKENDS), 'Backend of diffusers.'),
+    options: recordField(mapOf(OPTION_KEY, optionValue), "What the backend's config takes.", {}),
+    components: recordField(listOf(component, 'a list of names of components'), 'What it is applied to.', []),
+  },
+  'a map with backend, and optionally options and components',
+);
+
+const memory = recordOf<MemoryEntry>(
+  {
+    residency: recordField(mapOf(COMPONENT_KEY, choice(RESIDENCIES)), 'Where weights lie.', {}),
+    vae_slicing: recordField(flag(), 'Decode one picture at a time.', null),
+    vae_tiling: recordField(choice(TILINGS), 'Decode in tiles.', null),
+    attention_slicing: recordField(flag(), 'Attention in slices.', null),
+  },
+  'a map with residency, vae_slicing, vae_tiling and attention_slicing, all optional',
+);
+
+/** Fields of an entry. */
+const ENTRY_FIELDS: Readonly<Record<string, RecordField>> = {
+  id: recordField(id, 'Name that requests use.'),
+  source: recordField(
+    modelSource,
+    'Where the model lies; relative paths count from the folder of the file. An id of a hub repository is looked for in the local cache only: `safelight models pull` fetches it. `owner/name` is taken for a folder if there is one.',
   ),
-  source: entryField(
+  config: recordField(
     path('a folder in the diffusers layout'),
-    'Where the model lies; relative paths count from the folder of the file.',
+    'Folder that describes a single file: its `model_index.json`, configs and tokenizers.',
+    null,
   ),
-  family: entryField(choice(MODEL_FAMILIES), 'Architecture group; told by `model_index.json` when left out.', null),
-  dtype: entryField(
+  family: recordField(choice(MODEL_FAMILIES), 'Architecture group; told by `model_index.json` when left out.', null),
+  dtype: recordField(
     choice(MODEL_DTYPES),
     'Precision it runs in; the choice of the worker for its device when left out.',
     null,
   ),
-  variant: entryField(
+  variant: recordField(
     text({ pattern: /^[A-Za-z0-9._-]+$/, allowed: 'the infix of the weight files, such as fp16' }),
-    'Infix of the weight files, such as `fp16`.',
+    'Infix of the weight files, such as `fp16`; components that lack it are read from their plain files, and the log says which.',
     null,
   ),
-  default: entryField(
+  quantization: recordField(
+    quantization,
+    'Weights in fewer bits: a `backend` (bitsandbytes_4bit, bitsandbytes_8bit, torchao, gguf or quanto; its package must be installed where the worker runs), the `options` of its config in diffusers (torchao: `quant_type`, such as Int8WeightOnlyConfig; gguf: `file`, the .gguf file that replaces the denoiser), and the `components` it is applied to, the denoiser when left out.',
+    null,
+  ),
+  compile: recordField(
+    flag(),
+    "Compile the denoiser's repeated blocks: faster steps for a slow first job, on a GPU.",
+    false,
+  ),
+  channels_last: recordField(flag(), 'Convolutions in the layout that tensor cores prefer.', false),
+  fuse_projections: recordField(flag(), 'Query, key and value in one matrix product.', false),
+  loras: recordField(
+    addOns('LoRAs', 'a .safetensors file'),
+    'LoRAs that requests may name: `id`, and `source`, a .safetensors file.',
+    [],
+  ),
+  controlnets: recordField(
+    addOns('ControlNets', 'a folder in the diffusers layout'),
+    'ControlNets that requests may name: `id`, and `source`, the folder of one.',
+    [],
+  ),
+  ip_adapters: recordField(
+    addOns('IP-Adapters', 'a .safetensors file'),
+    'IP-Adapters that requests may name: `id`, and `source`, a .safetensors file.',
+    [],
+  ),
+  pinned: recordField(flag(), 'Stays loaded, whatever else wants its memory.', false),
+  keep_alive_ms: recordField(
+    integer({ min: 0, max: WEEK_MS }),
+    'Milliseconds it stays loaded after its last job; when left out, until its memory is wanted.',
+    null,
+  ),
+  memory: recordField(
+    memory,
+    'Decisions about memory that are otherwise made for each job: `residency`, a map from components to resident, phase or group_offload; `vae_slicing`, `vae_tiling` (off, tiled or aggressive) and `attention_slicing`.',
+    null,
+  ),
+  default: recordField(
     flag(),
     'Serve requests that name no model. At most one; without one it is the first of the list, or else the embedded model.',
     false,
   ),
 };
 
-function entryField<T, D>(
-  kind: Kind<T>,
-  meaning: string,
-  fallback?: D,
-): { kind: Kind<unknown>; meaning: string; fallback: D | undefined } {
-  return { kind, meaning, fallback };
-}
+const ENTRY = 'a model with id and source';
 
 /** For the reference page. */
 export const MODEL_ENTRY_FIELDS: Readonly<Record<string, { kind: Kind<unknown>; meaning: string; fallback: unknown }>> =
   ENTRY_FIELDS;
 
-export const modelEntries: Kind<readonly ModelEntry[]> = {
-  allowed: ALLOWED,
-  fromText: String,
-  read: (value, baseDir) => {
-    if (!Array.isArray(value)) return { ok: false, complaints: [{ at: [], value, allowed: ALLOWED }] };
-    const readings = value.map((entry: unknown) => readEntry(entry, baseDir));
-    const complaints: Complaint[] = readings.flatMap((reading, index) =>
-      reading.ok ? [] : reading.complaints.map((complaint) => ({ ...complaint, at: [index, ...complaint.at] })),
-    );
-    const entries = readings.flatMap((reading) => (reading.ok ? [reading.value] : []));
-    if (complaints.length === 0) complaints.push(...disagreements(entries));
-    return complaints.length === 0 ? { ok: true, value: entries } : { ok: false, complaints };
-  },
-};
+export const modelEntries: Kind<readonly ModelEntry[]> = listOf(
+  recordOf<ModelEntry>(ENTRY_FIELDS, ENTRY),
+  'a list of models, each with id and source',
+  disagreements,
+);
 
-function readEntry(entry: unknown, baseDir: string): Reading<ModelEntry> {
-  if (typeof entry !== 'object' || entry === null || Array.isArray(entry))
-    return { ok: false, complaints: [{ at: [], value: entry, allowed: ENTRY }] };
-  const complaints: Complaint[] = [];
-  const names = Object.keys(ENTRY_FIELDS);
-  for (const key of Object.keys(entry)) {
-    if (!names.includes(key))
-      complaints.push({ at: [key], value: key, allowed: `one of ${names.join(', ')}`, unknownKey: true });
-  }
-  const values: Record<string, unknown> = {};
-  for (const [name, { kind, fallback }] of Object.entries(ENTRY_FIELDS)) {
-    const raw: unknown = Reflect.get(entry, name);
-    if (raw === undefined || (raw === null && fallback !== undefined)) {
-      if (fallback === undefined) complaints.push({ at: [], value: entry, allowed: `${ENTRY}; ${name} is missing` });
-      values[name] = fallback;
-      continue;
-    }
-    const reading = kind.read(raw, baseDir);
-    if (reading.ok) values[name] = reading.value;
-    else complaints.push(...reading.complaints.map((complaint) => ({ ...complaint, at: [name, ...complaint.at] })));
-  }
-  return complaints.length === 0 ? { ok: true, value: values as unknown as ModelEntry } : { ok: false, complaints };
-}
-
-/** What is wrong between entries that are right by themselves. */
+/** What is wrong between values that are right by themselves. */
 function disagreements(entries: readonly ModelEntry[]): Complaint[] {
-  return entries.flatMap((entry, index) => {
-    const before = entries.slice(0, index);
-    const complaints: Complaint[] = [];
-    if (before.some(({ id }) => id === entry.id))
-      complaints.push({ at: [index, 'id'], value: entry.id, allowed: 'an id that no other model has' });
-    if (entry.default && before.some((other) => other.default))
-      complaints.push({ at: [index, 'default'], value: true, allowed: 'true for one model only' });
-    return complaints;
-  });
+  return [...repeatedIds(entries, 'an id that no other model has'), ...entries.flatMap(betweenFields(entries))];
 }
+
+const betweenFields = (entries: readonly ModelEntry[]) => (entry: ModelEntry, index: number) => {
+  const complaints: Complaint[] = [];
+  if (entry.default && entries.slice(0, index).some((other) => other.default))
+    complaints.push({ at: [index, 'default'], value: true, allowed: 'true for one model only' });
+  const isFile = entry.source.endsWith('.safetensors');
+  if (isFile && entry.config === null)
+    complaints.push({ at: [index, 'source'], value: entry.source, allowed: 'a single file together with its config' });
+  if (!isFile && entry.config !== null)
+    complaints.push({ at: [index, 'config'], value: entry.config, allowed: 'a folder that describes a single file' });
+  return complaints;
+};

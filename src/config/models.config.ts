@@ -9,7 +9,8 @@ export const EMBEDDED_MODEL_ID = 'shapes';
 export class ModelsConfig extends configArea({
   section: null,
   title: 'Models',
-  about: 'What is served. Nothing is downloaded: a model is a folder on this machine.',
+  about:
+    'What is served. Serving downloads nothing: a model is a folder, a file, or a repository in the local cache of the hub.',
   fields: {
     entries: given(modelEntries, [], 'Models to serve, see below.', { key: 'models', env: false }),
     embedded: given(

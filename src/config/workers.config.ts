@@ -55,6 +55,16 @@ export class WorkersConfig extends configArea({
       500,
       'Milliseconds between two preview frames of a job, made only while somebody watches; 0 makes none.',
     ),
+    memoryBudgetBytes: given(
+      integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+      0,
+      'Bytes of device memory a worker may use; 0 sets no limit but what is there.',
+    ),
+    checkpointIntervalMs: given(
+      integer({ min: 0, max: HOUR_MS }),
+      0,
+      'Milliseconds between two checkpoints of a running job; 0 makes them only when it is suspended or out of memory.',
+    ),
     preload: given(flag(), true, 'Load the default model when a worker starts rather than at its first job.'),
   },
   rules: [

@@ -78,6 +78,8 @@ export class AttemptLog {
       case 'preview':
       case 'failed':
       case 'cancelled':
+      case 'checkpoint':
+      case 'suspended':
         return null;
     }
   }

@@ -7,7 +7,7 @@ import type { Decision } from '../domain/failure/decide-next.js';
 import { decideNext } from '../domain/failure/decide-next.js';
 import type { Failure } from '../domain/failure/failure.js';
 import { failure } from '../domain/failure/failure.js';
-import { planFor } from '../domain/generation/execution-plan.js';
+import { missingAddOn, planFor } from '../domain/generation/execution-plan.js';
 import type { Artifact } from '../domain/job/job.js';
 import { CancelRequests } from '../jobs/cancel/cancel-requests.js';
 import { ArtifactStore } from '../jobs/ports/artifact-store.port.js';
@@ -18,7 +18,8 @@ import { countedAttempts, JobStore } from '../jobs/ports/job-store.port.js';
 import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
 import { LOG } from '../telemetry/log.js';
 import { AttemptLog } from './attempt-log.js';
-import type { AttemptEvent, ReadyWorker, StagedArtifact } from './ports/worker-pool.port.js';
+import type { ReadyWorker, StagedArtifact, TerminalEvent } from './ports/worker-pool.port.js';
+import { isTerminal } from './ports/worker-pool.port.js';
 import { untilStored } from './until-stored.js';
 
 /** Longest time setTimeout can wait, in milliseconds. */
@@ -34,8 +35,6 @@ interface RunContext {
   readonly shutdown: AbortSignal;
   readonly log: Logger;
 }
-
-type Terminal = Extract<AttemptEvent, { type: 'result' | 'failed' | 'cancelled' }>;
 
 /**
  * Runs one attempt of a claimed job on a worker and records what came of it. Never throws: whatever happens, the job is in
@@ -99,11 +98,16 @@ export class AttemptRunner {
     worker: ReadyWorker,
     attempt: AttemptLog,
     { stop: signal, log }: RunContext,
-  ): Promise<Terminal> {
+  ): Promise<TerminalEvent> {
     const { claim, job } = claimed;
     const model = this.models.find(job.request.model);
     if (model === null) {
       const message = `the model ${job.request.model} is no longer served`;
+      return { type: 'failed', failure: failure('model_unavailable', message) };
+    }
+    const missing = missingAddOn(job.request, model);
+    if (missing !== null) {
+      const message = `${missing} of the model ${model.id} is no longer served`;
       return { type: 'failed', failure: failure('model_unavailable', message) };
     }
     if (signal.aborted) return { type: 'cancelled' };
@@ -112,7 +116,12 @@ export class AttemptRunner {
       await this.store.recordPlacementIfClaimed(claim, { worker: worker.id, device: worker.device.id });
     });
     const previewIntervalMs = this.events.previewsWatched(job.id) ? this.workers.previewIntervalMs : 0;
-    const plan = planFor(job, claim.attempt, model, { stagingDir, previewIntervalMs });
+    const plan = planFor(job, claim.attempt, model, {
+      stagingDir,
+      previewIntervalMs,
+      checkpointIntervalMs: this.workers.checkpointIntervalMs,
+      inputPath: (image) => this.artifacts.inputPath(job.id, image),
+    });
     const unwatch = this.events.onPreviewsWatched(job.id, (watched) => {
       void worker.setPreviews(plan.attemptId, watched ? this.workers.previewIntervalMs : 0);
     });
@@ -120,6 +129,10 @@ export class AttemptRunner {
       for await (const event of worker.run(plan, signal)) {
         if (event.type === 'preview') {
           this.events.publishPreview({ jobId: job.id, step: event.step, mediaType: event.mediaType, data: event.data });
+          continue;
+        }
+        if (event.type === 'checkpoint') {
+          log.debug({ checkpoint: event.checkpoint }, 'checkpoint left');
           continue;
         }
         const now = this.clock.now();
@@ -130,7 +143,7 @@ export class AttemptRunner {
             this.events.publish(recorded.events);
           });
         }
-        if (event.type === 'result' || event.type === 'failed' || event.type === 'cancelled') return event;
+        if (isTerminal(event)) return event;
       }
     } finally {
       unwatch();
@@ -157,7 +170,12 @@ export class AttemptRunner {
   }
 
   /** Writes the outcome and publishes what was written. Goes on trying while the store is not available. */
-  private async record(claimed: ClaimedJob, attempt: AttemptLog, terminal: Terminal, run: RunContext): Promise<void> {
+  private async record(
+    claimed: ClaimedJob,
+    attempt: AttemptLog,
+    terminal: TerminalEvent,
+    run: RunContext,
+  ): Promise<void> {
     const write = await this.outcome(claimed, attempt, terminal, run);
     const recorded = await untilStored(write, run.shutdown, run.log);
     if (recorded?.recorded === true) {
@@ -172,7 +190,7 @@ export class AttemptRunner {
   private async outcome(
     claimed: ClaimedJob,
     attempt: AttemptLog,
-    terminal: Terminal,
+    terminal: TerminalEvent,
     run: RunContext,
   ): Promise<() => Promise<Recorded>> {
     const { claim } = claimed;
@@ -197,6 +215,8 @@ export class AttemptRunner {
         const state = late ? 'expired' : 'cancelled';
         return () => this.store.endIfClaimed(claim, attempt.record(state, why, now), { state, failure: why }, now);
       }
+      case 'suspended':
+        return () => this.store.returnIfClaimed(claim, attempt.record('returned', null, now), now);
       case 'failed':
         return () => this.writeFailure(claimed, attempt, terminal.failure, now, run.log);
     }

@@ -15,6 +15,7 @@ import { DeviceLeasePool } from '../devices/device-lease-pool.js';
 import { failure } from '../domain/failure/failure.js';
 import type { ModelDescription } from '../domain/generation/model-description.js';
 import type { GenerationRequest } from '../domain/generation/generation-request.js';
+import { PLAIN_SERVING } from '../domain/generation/model-description.js';
 import { FAMILY_PROFILES } from '../domain/generation/pipeline-family.js';
 import type { Job } from '../domain/job/job.js';
 import { isFinal } from '../domain/job/job-state.js';
@@ -22,6 +23,7 @@ import { InProcessJobEvents } from '../events/in-process-job-events.js';
 import { CancelJob } from '../jobs/cancel/cancel-job.js';
 import { CancelRequests } from '../jobs/cancel/cancel-requests.js';
 import { StoreUnavailableError } from '../jobs/ports/job-store.port.js';
+import { countedAttempts } from '../jobs/ports/job-store.port.js';
 import type { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
 import { SqliteJobStore } from '../persistence/sqlite/sqlite-job-store.js';
 import { SystemClock } from '../system-clock.js';
@@ -33,6 +35,7 @@ import type { AttemptEvent } from './ports/worker-pool.port.js';
 const LOG = pino({ level: 'silent' });
 const DONE: AttemptEvent = { type: 'result', artifacts: [], phases: [], effective: { dtype: 'float32' } };
 const SHAPES: ModelDescription = {
+  ...PLAIN_SERVING,
   id: 'shapes',
   source: '/models/shapes',
   pipelineClass: 'StableDiffusionPipeline',
@@ -156,6 +159,49 @@ describe('Dispatcher', () => {
     expect(asked).toBe(0);
     await final(await submit());
     expect(asked).toBeGreaterThan(0);
+  });
+
+  it('tries a suspended attempt again, unharmed, and takes a checkpoint for no progress', async () => {
+    const checkpoint = { fileName: 'mark', step: 3, bytes: 9 };
+    let suspensions = 0;
+    const script: Script = async function* () {
+      yield { type: 'accepted' };
+      yield { type: 'phase', phase: 'denoise' };
+      yield { type: 'checkpoint', checkpoint };
+      await Promise.resolve();
+      yield suspensions++ === 0 ? { type: 'suspended', checkpoint } : DONE;
+    };
+    await setUp(new ScriptedPool([new ScriptedWorker('a', script)]));
+    const job = await final(await submit());
+    expect(job.attempts.map(({ outcome, step, failure: why }) => [outcome, step, why])).toEqual([
+      ['returned', 0, null],
+      ['succeeded', 0, null],
+    ]);
+    expect(countedAttempts(job.attempts)).toBe(1);
+  });
+
+  it('plans with the settings of the model and the pictures of the job', async () => {
+    const worker = new ScriptedWorker('a', failing(0, 'internal'));
+    await setUp(new ScriptedPool([worker]));
+    const init_image = { sha256: 'abc', bytes: 9, media_type: 'image/webp', width: 8, height: 8 } as const;
+    const id = await submit({ init_image, strength: 0.5, exact: true });
+    await final(id);
+    expect(worker.plans).toMatchObject([
+      {
+        exact: true,
+        checkpointIntervalMs: 0,
+        inputs: { initImage: join(folder, 'artifacts', id, 'inputs', 'abc.webp'), strength: 0.5 },
+      },
+    ]);
+  });
+
+  it('ends a job whose LoRA is no longer served, rather than draw without it', async () => {
+    const worker = new ScriptedWorker('a', failing(0, 'internal'));
+    await setUp(new ScriptedPool([worker]));
+    const job = await final(await submit({ loras: [{ id: 'ink', weight: 1 }] }));
+    expect(job).toMatchObject({ state: 'failed', failure: { kind: 'model_unavailable' } });
+    expect(job.failure?.message).toContain('the LoRA ink of the model shapes');
+    expect(worker.plans).toEqual([]);
   });
 
   it('ends a job whose model is no longer served, rather than let it wait for ever', async () => {

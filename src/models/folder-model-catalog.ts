@@ -1,20 +1,28 @@
-import type { ModelDescription } from '../domain/generation/model-description.js';
-import { schedulersFor } from '../domain/generation/noise-scheduler.js';
-import { FAMILY_PROFILES } from '../domain/generation/pipeline-family.js';
-import type { ModelEntry } from '../config/model-entries.js';
-import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
-import { readModelFolder } from './model-folder.js';
+import { existsSync } from 'node:fs';
 
-/** Models in folders, as the settings list them. Reads each folder once; throws when one cannot be served. */
+import type { ModelEntry } from '../config/model-entries.js';
+import type { ModelDescription } from '../domain/generation/model-description.js';
+import { PLAIN_SERVING } from '../domain/generation/model-description.js';
+import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
+import { capabilitiesOf, WITH_CONTROLNETS } from './capabilities.js';
+import { readModelFolder, UnusableModelError } from './model-folder.js';
+import { locateModel } from './model-location.js';
+
+/** A model as settings name it; what is left out is as in settings that leave it out. */
+export type ListedModel = Pick<ModelEntry, 'id' | 'source'> & Partial<ModelEntry>;
+
+const PLAIN = { ...PLAIN_SERVING, family: null, dtype: null, variant: null } as const;
+
+/** Models as the settings list them. Reads what describes each once; throws when one cannot be served. */
 export class FolderModelCatalog extends ModelCatalog {
   private readonly models: ReadonlyMap<string, ModelDescription>;
   private readonly defaultModel: ModelDescription;
 
-  constructor(entries: readonly ModelEntry[]) {
+  constructor(entries: readonly ListedModel[], env: Readonly<Record<string, string | undefined>> = process.env) {
     super();
     const chosen = entries.find((entry) => entry.default) ?? entries[0];
     if (chosen === undefined) throw new RangeError('there is no model to serve');
-    this.models = new Map(entries.map((entry) => [entry.id, describe(entry, entry === chosen)]));
+    this.models = new Map(entries.map((entry) => [entry.id, describeModel(entry, entry === chosen, env)]));
     this.defaultModel = this.models.get(chosen.id)!;
   }
 
@@ -31,8 +39,25 @@ export class FolderModelCatalog extends ModelCatalog {
   }
 }
 
-function describe({ id, source, family, dtype, variant }: ModelEntry, isDefault: boolean): ModelDescription {
-  const folder = readModelFolder(source, family);
-  const schedulers = schedulersFor(FAMILY_PROFILES[folder.family].flowMatching);
-  return { id, source, dtype, variant, isDefault, ...folder, schedulers, capabilities: ['text_to_image'] };
+function describeModel(
+  listed: ListedModel,
+  isDefault: boolean,
+  env: Readonly<Record<string, string | undefined>>,
+): ModelDescription {
+  const { family, default: _, memory, ...entry } = { ...PLAIN, ...listed };
+  const { folder } = locateModel(entry, env);
+  const { tasks, ...facts } = readModelFolder(folder, family);
+  const { loras, controlnets, ipAdapters, id } = entry;
+  for (const { id: addOn, source } of [...loras, ...controlnets, ...ipAdapters])
+    if (!existsSync(source))
+      throw new UnusableModelError(source, `does not exist; the model ${id} lists it as ${addOn}`);
+  if (controlnets.length > 0 && !WITH_CONTROLNETS.includes(facts.family))
+    throw new UnusableModelError(entry.source, `a ${facts.pipelineClass} cannot be steered by ControlNets here`);
+  return {
+    ...entry,
+    ...facts,
+    memory: memory ?? PLAIN_SERVING.memory,
+    isDefault,
+    capabilities: capabilitiesOf({ tasks, family: facts.family, loras, controlnets, ipAdapters }),
+  };
 }

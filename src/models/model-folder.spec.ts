@@ -34,6 +34,39 @@ describe('readModelFolder', () => {
     expect(readModelFolder(folder, null).family).toBe('other');
   });
 
+  const EULER = 'EulerDiscreteScheduler';
+  const FLOW = 'FlowMatchEulerDiscreteScheduler';
+  const SOLVER = 'DPMSolverMultistepScheduler';
+  it.each<[string, object | null, string, string[]]>([
+    ['StableDiffusionPipeline', { _class_name: EULER }, SOLVER, [SOLVER, EULER]],
+    ['StableDiffusionPipeline', { _class_name: 'LMSDiscreteScheduler' }, SOLVER, [SOLVER, EULER]],
+    ['StableDiffusionPipeline', null, SOLVER, [SOLVER, EULER]],
+    ['FluxPipeline', { _class_name: FLOW }, FLOW, [FLOW]],
+    ['FluxPipeline', null, FLOW, [FLOW]],
+    ['FluxFillPipeline', { _class_name: FLOW, shift: 3 }, FLOW, [FLOW]],
+    ['SanaPipeline', { _class_name: SOLVER, use_flow_sigmas: true }, SOLVER, [SOLVER]],
+    ['PixArtSigmaPipeline', { _class_name: SOLVER, use_flow_sigmas: false }, SOLVER, [SOLVER, EULER]],
+    ['WuerstchenDecoderPipeline', { _class_name: 'DDPMWuerstchenScheduler' }, '', []],
+    ['SomePipeline', null, '', []],
+  ])('runs a %s with noise scheduler %j with %s, or one of %j', (pipelineClass, config, scheduler, some) => {
+    write('model_index.json', { _class_name: pipelineClass });
+    if (config !== null) write('scheduler/scheduler_config.json', config);
+    const { defaults, schedulers } = readModelFolder(folder, null);
+    expect(defaults.scheduler).toBe(scheduler);
+    expect(some.filter((name) => !schedulers.includes(name))).toEqual([]);
+    // What no other can stand in for stays as it is: Karras sigmas would silently replace those of a flow.
+    const isKept = some.length < 2;
+    expect(schedulers.length === some.length).toBe(isKept);
+    expect(defaults.scheduler_options).toEqual(isKept ? {} : { use_karras_sigmas: true });
+  });
+
+  it('reads configs as Python writes them, with numbers that are none in JSON', () => {
+    write('model_index.json', { _class_name: 'SanaPipeline' });
+    const numbers = '"lambda_min_clipped": -Infinity, "list": [NaN, Infinity]';
+    write('scheduler/scheduler_config.json', `{"_class_name": "${SOLVER}", ${numbers}, "use_flow_sigmas": true}`);
+    expect(readModelFolder(folder, null).schedulers).toEqual([SOLVER]);
+  });
+
   it('lets safelight.json narrow limits and defaults', () => {
     writePipeline('StableDiffusionPipeline');
     write('safelight.json', { limits: { max_width: 128 }, defaults: { width: 64, guidance_scale: 3 } });
@@ -45,6 +78,7 @@ describe('readModelFolder', () => {
 
   it.each([
     ['is empty', {}, 'model_index.json'],
+    ['asks for code of its own', { 'model_index.json': { _class_name: ['pipeline', 'Mine'] } }, 'code that comes with'],
     ['has a broken index', { 'model_index.json': '{' }, 'not JSON'],
     [
       'has a typo in safelight.json',

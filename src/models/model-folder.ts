@@ -5,6 +5,11 @@ import { z } from 'zod';
 
 import type { GenerationDefaults, GenerationLimits, PipelineFamily } from '../domain/generation/pipeline-family.js';
 import { FAMILY_PROFILES, familyOfClass } from '../domain/generation/pipeline-family.js';
+import { schedulersOf } from './own-scheduler.js';
+import type { Task } from './tasks.js';
+import { tasksOf } from './tasks.js';
+
+type Json = Readonly<Record<string, unknown>>;
 
 /** A folder that cannot be served, and what to do about it. */
 export class UnusableModelError extends Error {
@@ -21,8 +26,10 @@ export class UnusableModelError extends Error {
 export interface ModelFolder {
   readonly pipelineClass: string;
   readonly family: PipelineFamily;
+  readonly tasks: readonly Task[];
   readonly limits: GenerationLimits;
   readonly defaults: GenerationDefaults;
+  readonly schedulers: readonly string[];
 }
 
 /**
@@ -63,6 +70,8 @@ const Overrides = z.strictObject({
 export function readModelFolder(source: string, family: PipelineFamily | null): ModelFolder {
   const index = readJson(join(source, 'model_index.json'), source);
   const pipelineClass = index?.['_class_name'];
+  if (Array.isArray(pipelineClass))
+    throw new UnusableModelError(source, 'asks for code that comes with the weights, which is never run');
   if (typeof pipelineClass !== 'string') {
     throw new UnusableModelError(
       source,
@@ -71,35 +80,42 @@ export function readModelFolder(source: string, family: PipelineFamily | null): 
   }
   const resolvedFamily = family ?? familyOfClass(pipelineClass);
   const profile = FAMILY_PROFILES[resolvedFamily];
-  const native = nativeSize(source);
-  const overrides = Overrides.safeParse(readJson(join(source, 'safelight.json'), source) ?? {});
-  if (!overrides.success) throw new UnusableModelError(source, `safelight.json: ${z.prettifyError(overrides.error)}`);
-  const { limits, defaults } = overrides.data;
-  return {
-    pipelineClass,
-    family: resolvedFamily,
-    limits: { ...profile.limits, ...defined(limits) },
-    defaults: {
-      ...profile.defaults,
-      ...(native === null ? {} : { width: native, height: native }),
-      ...defined(defaults),
-    },
-  };
-}
-
-/** Side in pixels of the pictures the denoiser was trained on: its latent size times the VAE's factor. Null: not told. */
-function nativeSize(source: string): number | null {
   const denoiser =
     readJson(join(source, 'unet', 'config.json'), source) ??
     readJson(join(source, 'transformer', 'config.json'), source);
   const vae = readJson(join(source, 'vae', 'config.json'), source);
+  const native = nativeSize(denoiser, vae);
+  const overrides = Overrides.safeParse(readJson(join(source, 'safelight.json'), source) ?? {});
+  if (!overrides.success) throw new UnusableModelError(source, `safelight.json: ${z.prettifyError(overrides.error)}`);
+  const { limits, defaults } = overrides.data;
+  const own = schedulersOf(resolvedFamily, readJson(join(source, 'scheduler', 'scheduler_config.json'), source));
+  return {
+    pipelineClass,
+    family: resolvedFamily,
+    tasks: tasksOf({ pipelineClass, index, denoiser, vae }),
+    limits: { ...profile.limits, ...defined(limits) },
+    defaults: {
+      ...profile.defaults,
+      ...own.defaults,
+      ...(native === null ? {} : { width: native, height: native }),
+      ...defined(defaults),
+    },
+    schedulers: own.schedulers,
+  };
+}
+
+/** Side in pixels of the pictures the denoiser was trained on: its latent size times the VAE's factor. Null: not told. */
+function nativeSize(denoiser: Json | null, vae: Json | null): number | null {
   const latentSize = denoiser?.['sample_size'];
   const levels = vae?.['block_out_channels'];
   return typeof latentSize === 'number' && Array.isArray(levels) ? latentSize * 2 ** (levels.length - 1) : null;
 }
 
+/** What Python writes for numbers that JSON has not: DPM-Solver's config has one. */
+const PYTHONS_NUMBERS = /(?<=[:,[]\s*)(-?Infinity|NaN)\b/g;
+
 /** Null when there is no such file. */
-function readJson(path: string, source: string): Record<string, unknown> | null {
+function readJson(path: string, source: string): Json | null {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -108,8 +124,8 @@ function readJson(path: string, source: string): Record<string, unknown> | null 
     throw new UnusableModelError(source, `${path} cannot be read: ${(error as Error).message}`);
   }
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+    const value: unknown = JSON.parse(text.replaceAll(PYTHONS_NUMBERS, 'null'));
+    if (typeof value === 'object' && value !== null) return value as Json;
   } catch (error) {
     throw new UnusableModelError(source, `${path} is not JSON: ${(error as Error).message}`);
   }

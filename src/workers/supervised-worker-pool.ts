@@ -8,10 +8,10 @@ import type { Logger } from 'pino';
 import type { WorkersConfig } from '../config/workers.config.js';
 import type { ReadyWorker } from '../dispatch/ports/worker-pool.port.js';
 import { WorkerPool } from '../dispatch/ports/worker-pool.port.js';
-import type { ExecutionPlan } from '../domain/generation/execution-plan.js';
 import type { Device } from '../domain/placement/device.js';
 import type { WorkerDescription } from '../domain/placement/worker-description.js';
 import type { WorkerInventory } from '../jobs/ports/worker-inventory.port.js';
+import type { LoadableModel } from './client/plan-to-wire.js';
 import { deviceInsideWorker, workerEnvironment } from './supervision/worker-environment.js';
 import type { WorkerCommand } from './supervision/worker-process.js';
 import { WorkerSupervisor } from './supervision/worker-supervisor.js';
@@ -27,7 +27,10 @@ export interface PoolOptions {
   readonly workerDir: string;
   /** Absolute path of the folder for sockets and caches. */
   readonly dataDir: string;
-  readonly preload: ExecutionPlan['model'] | null;
+  /** Models every worker loads when it starts, in this order. */
+  readonly preload: readonly LoadableModel[];
+  /** Models that leave a device after a time without jobs, whatever loaded them. */
+  readonly keptAlive: readonly LoadableModel[];
   readonly logLevel: string;
   readonly log: Logger;
 }
@@ -72,7 +75,7 @@ export class SupervisedWorkerPool extends WorkerPool implements WorkerInventory 
   }
 
   private supervisorFor(device: Device): WorkerSupervisor {
-    const { config, node, preload, log } = this.options;
+    const { config, node, preload, keptAlive, log } = this.options;
     const id = device.id.replace(':', '-');
     return new WorkerSupervisor({
       id,
@@ -80,6 +83,7 @@ export class SupervisedWorkerPool extends WorkerPool implements WorkerInventory 
       device,
       config,
       preload,
+      keptAlive,
       command: (incarnation) => this.command(device, join(this.runDir, `${id}-${incarnation}.sock`)),
       onChange: () => {
         for (const listener of this.listeners) listener();
@@ -96,6 +100,7 @@ export class SupervisedWorkerPool extends WorkerPool implements WorkerInventory 
         ...['-m', 'safelight_worker', '--socket', socket, '--device', deviceInsideWorker(device)],
         ...['--data-dir', join(dataDir, 'worker-cache'), '--log-level', logLevel],
         ...(config.threads > 0 ? ['--threads', String(config.threads)] : []),
+        ...(config.memoryBudgetBytes > 0 ? ['--memory-budget-bytes', String(config.memoryBudgetBytes)] : []),
       ],
       cwd: workerDir,
       env: workerEnvironment(device, process.env),

@@ -17,6 +17,7 @@ import { HttpConfig } from '../../src/config/http.config.js';
 import { QueueConfig } from '../../src/config/queue.config.js';
 import { StorageConfig } from '../../src/config/storage.config.js';
 import type { ModelDescription } from '../../src/domain/generation/model-description.js';
+import { PLAIN_SERVING } from '../../src/domain/generation/model-description.js';
 import { schedulersFor } from '../../src/domain/generation/noise-scheduler.js';
 import { FAMILY_PROFILES } from '../../src/domain/generation/pipeline-family.js';
 import type { WorkerDescription } from '../../src/domain/placement/worker-description.js';
@@ -45,6 +46,7 @@ export const PICTURE = Buffer.from('not really a picture');
 export function modelDescription(changes: Partial<ModelDescription> = {}): ModelDescription {
   const { limits, defaults, flowMatching } = FAMILY_PROFILES.sd15;
   return {
+    ...PLAIN_SERVING,
     id: 'shapes',
     source: '/models/shapes',
     pipelineClass: 'StableDiffusionPipeline',
@@ -91,6 +93,8 @@ export interface ApiAnswer {
 /** The REST edge over a real socket, with the embedded store; nothing runs the jobs but the test. */
 export interface RunningApi {
   readonly url: string;
+  /** Folder of the artifact store. */
+  readonly artifactsDir: string;
   readonly store: JobStore;
   readonly events: JobEvents;
   /** What the workers are said to be; a test replaces the entries. */
@@ -114,13 +118,21 @@ export interface RunningApi {
   close(): Promise<void>;
 }
 
-export async function startApi(options: { maxWaiting?: number; bodyLimitBytes?: number } = {}): Promise<RunningApi> {
+interface ApiOptions {
+  readonly maxWaiting?: number;
+  readonly bodyLimitBytes?: number;
+  readonly maxBodyBytes?: number;
+  /** What the one model is beside what every test model is. */
+  readonly model?: Partial<ModelDescription>;
+}
+
+export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
   const folder = await mkdtemp(join(tmpdir(), 'safelight-api-'));
   const storage = new StorageConfig({ dataDir: folder, artifactsDir: join(folder, 'artifacts') });
   await mkdir(storage.artifactsDir);
   const store = await SqliteJobStore.open({ path: join(folder, 'jobs.db') });
   const workers = [workerDescription()];
-  const models = [modelDescription()];
+  const models = [modelDescription(options.model)];
   const ports = [
     { provide: JobStore, useValue: store },
     { provide: JobEvents, useClass: InProcessJobEvents },
@@ -137,7 +149,13 @@ export async function startApi(options: { maxWaiting?: number; bodyLimitBytes?: 
     { provide: WorkerInventory, useValue: { list: () => workers } },
     { provide: StorageConfig, useValue: storage },
     { provide: QueueConfig, useValue: new QueueConfig({ maxWaiting: options.maxWaiting ?? 1_000 }) },
-    { provide: HttpConfig, useValue: new HttpConfig({ bodyLimitBytes: options.bodyLimitBytes ?? 256 * 1024 }) },
+    {
+      provide: HttpConfig,
+      useValue: new HttpConfig({
+        bodyLimitBytes: options.bodyLimitBytes ?? 256 * 1024,
+        maxBodyBytes: options.maxBodyBytes ?? 256 * 1024,
+      }),
+    },
   ];
   const app = await NestFactory.create<NestExpressApplication>(compose(ports), {
     ...HTTP_APP_OPTIONS,
@@ -166,6 +184,7 @@ export async function startApi(options: { maxWaiting?: number; bodyLimitBytes?: 
   };
   return {
     url,
+    artifactsDir: storage.artifactsDir,
     store,
     events,
     workers,

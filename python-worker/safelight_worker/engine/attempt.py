@@ -12,6 +12,7 @@ from safelight_worker.engine.events import (
     TERMINAL,
     Artifact,
     Event,
+    Outcome,
     PhaseStarted,
     PhaseTiming,
     Preview,
@@ -29,23 +30,25 @@ _ORDER = {phase: number for number, phase in enumerate(Phase)}
 
 @dataclass(eq=False)
 class Image:
-    """One picture of an attempt. ``state`` is an ImageState of its runner, dropped once it is decoded."""
+    """One picture or video of an attempt. ``state`` is an ImageState of its runner; it is kept to the end, because a
+    checkpoint made while a sibling is decoded needs it."""
 
     index: int
     seed: int
     state: Any = None
-    artifact: Artifact | None = None
+    decoded: bool = False
+    artifacts: tuple[Artifact, ...] = ()
 
     @property
     def is_denoising(self) -> bool:
         """Whether it has a step to take."""
-        return self.state is not None and self.state.step < self.state.steps
+        return self.state.step < self.state.steps  # type: ignore[no-any-return]
 
 
 @dataclass(eq=False)
 class Attempt:
-    """Belongs to the engine thread. Others set ``cancelled`` and ``preview_interval_ms``, and the image pool calls ``enter``
-    and ``tell``, which may be called from any thread."""
+    """Belongs to the engine thread. Others set ``cancelled``, ``suspending`` and ``preview_interval_ms``, and the image pool
+    calls ``enter`` and ``tell``, which may be called from any thread."""
 
     plan: Plan
     sink: Sink
@@ -56,10 +59,16 @@ class Attempt:
     images: list[Image] = field(default_factory=list)
     phase: Phase | None = None
     cancelled: bool = False
-    outcome: Event | None = None
+    suspending: bool = False
+    outcome: Outcome | None = None
     """The terminal event once it is decided; it is told when the image pool holds nothing of the attempt any more."""
     saving: int = 0
-    """Pictures the image pool holds."""
+    """Outputs and checkpoints the image pool holds."""
+    checkpointing: bool = False
+    """Whether one of them is a checkpoint."""
+    checkpointed_at: float = field(default_factory=time.monotonic)
+    resumed_at_step: int = 0
+    decoded_in_float32: bool = False
     max_batch_images: int = 0
     preview_interval_ms: int = 0
     previewed_at: float = 0.0
@@ -82,14 +91,24 @@ class Attempt:
 
     @property
     def runner(self) -> Any:
-        """The Runner of its model; only once it is loaded."""
+        """The Runner of its model for its plan; only once it is loaded."""
         assert self.loaded is not None
-        return self.loaded.runner
+        return self.loaded.runner_for(self.plan)
+
+    @property
+    def is_denoising(self) -> bool:
+        """Whether an image has a step to take."""
+        return any(image.is_denoising for image in self.images)
+
+    @property
+    def is_decoding(self) -> bool:
+        """Whether all steps are taken and an image is still to be decoded."""
+        return not self.is_denoising and any(not image.decoded for image in self.images)
 
     @property
     def step(self) -> int:
         """Steps that all images have taken."""
-        return min((image.state.step for image in self.images if image.state is not None), default=self.reported_step)
+        return min((image.state.step for image in self.images), default=self.reported_step)
 
     def enter(self, phase: Phase) -> None:
         """Moves on to a phase and tells so. Phases only go forward; one that is reached or passed is not entered again."""
@@ -125,7 +144,7 @@ class Attempt:
         step = self.step
         if step > self.reported_step:
             self.reported_step = step
-            steps = max(image.state.steps for image in self.images if image.state is not None)
+            steps = max(image.state.steps for image in self.images)
             self.tell(StepFinished(step, steps, batch_images))
 
     def tell_inner_step(self, image: Image, step: int, steps: int) -> None:
@@ -137,8 +156,9 @@ class Attempt:
         """Lets go of everything on the device. Timings end here."""
         with self._lock:
             self._close_phase()
-        self.images.clear()
+        self.images = []
         self.conditions = None
+        self.loaded = None
 
     def _close_phase(self) -> None:
         if self.phase is not None and self._watch is not None:

@@ -1,4 +1,4 @@
-"""From decoded pictures to files: the image pool, off the engine thread."""
+"""From outputs and checkpoints to files: the image pool, off the engine thread."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from weakref import WeakKeyDictionary
 
 from safelight_worker.engine.attempt import Attempt, Image
-from safelight_worker.engine.events import Artifact, Preview
+from safelight_worker.engine.events import Artifact, Checkpointed, Preview
 from safelight_worker.engine.saving import encode_preview, save, validate
-from safelight_worker.runners.runner import Picture
+from safelight_worker.runners.attempt_record import AttemptRecord
+from safelight_worker.runners.outputs import Output, Picture
 from safelight_worker.types import Phase, Plan
 
 log = logging.getLogger(__name__)
 
+#: Name of an attempt's checkpoint in its staging folder.
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
 
 class DeliveryFailed(Exception):  # noqa: N818  carries the error
-    """What a picture failed of, and in which phase of its own; the attempt's may be another when it has several images."""
+    """What an output failed of, and in which phase of its own; the attempt's may be another when it has several images."""
 
     def __init__(self, phase: Phase, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -27,28 +32,44 @@ class DeliveryFailed(Exception):  # noqa: N818  carries the error
 
 
 class Delivery:
-    """``done(attempt, image, outcome)`` is called once for every picture, on a thread of the pool, when nothing will be written
-    for it any more; the outcome is None when the attempt was over before the file was begun."""
+    """``done(attempt, image, outcome)`` is called once for every output, on a thread of the pool, when nothing will be written
+    for it any more; the outcome is None when the attempt was over before the file was begun. ``marked(attempt, checkpoint)``
+    is the same for checkpoints; None: it could not be written."""
 
     def __init__(
-        self, done: Callable[[Attempt, Image, Artifact | DeliveryFailed | None], None], workers: int = 2
+        self,
+        done: Callable[[Attempt, Image, tuple[Artifact, ...] | DeliveryFailed | None], None],
+        marked: Callable[[Attempt, Checkpointed | None], None],
+        workers: int = 2,
     ) -> None:
         self._done = done
+        self._marked = marked
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="images")
+        self._writing: WeakKeyDictionary[Attempt, Future[None]] = WeakKeyDictionary()
 
-    def deliver(self, attempt: Attempt, image: Image, picture: Picture, last: bool) -> None:
-        """Validates and saves a picture. ``last`` moves the attempt on to its SAVE phase."""
+    def deliver(self, attempt: Attempt, image: Image, output: Output, last: bool) -> None:
+        """Validates and saves an output. ``last`` moves the attempt on to its SAVE phase."""
         attempt.saving += 1
         weights = attempt.loaded.model.weights_sha256 if attempt.loaded else ""
         metadata = {**attempt.plan.metadata, "safelight": _provenance(attempt.plan, image.seed, weights)}
-        self._pool.submit(self._deliver, attempt, image, picture, last, metadata)
+        self._pool.submit(self._deliver, attempt, image, output, last, metadata)
+
+    def checkpoint(self, attempt: Attempt, record: AttemptRecord) -> None:
+        """Writes a checkpoint once the one before it is written: they are one file, and the last must stay.
+
+        Raises:
+            RuntimeError: the pool has stopped.
+        """
+        self._writing[attempt] = self._pool.submit(self._checkpoint, attempt, record, self._writing.get(attempt))
+        attempt.saving += 1
+        attempt.checkpointing = True
 
     def preview(self, attempt: Attempt) -> None:
         """Sends a frame of the first image when one is due."""
         interval, now = attempt.preview_interval_ms, time.monotonic()
         if not interval or attempt.is_over or (now - attempt.previewed_at) * 1000 < interval:
             return
-        if not attempt.images or not attempt.images[0].is_denoising:
+        if not attempt.images[0].is_denoising:
             return
         try:
             picture = attempt.runner.preview(attempt.images[0].state)
@@ -59,24 +80,37 @@ class Delivery:
             return
         if picture is not None:
             attempt.previewed_at = now
-            self._pool.submit(_send_preview, attempt, attempt.step, picture)
+            self._pool.submit(_send_preview, attempt, max(attempt.step, attempt.reported_step), picture)
 
     def stop(self) -> None:
         """Waits for what the pool holds; takes nothing more."""
         self._pool.shutdown(wait=True)
 
-    def _deliver(self, attempt: Attempt, image: Image, picture: Picture, last: bool, metadata: dict[str, str]) -> None:
+    def _checkpoint(self, attempt: Attempt, record: AttemptRecord, before: Future[None] | None) -> None:
+        if before is not None:
+            # Bounded: the pool begins its work in order, so the one before is going on or done.
+            wait([before])
+        written: Checkpointed | None = None
+        try:
+            size = record.write(attempt.plan.staging_dir / CHECKPOINT_FILE)
+            written = Checkpointed(CHECKPOINT_FILE, record.step, size)
+        except Exception:
+            # A mark is a saving of work, never worth the work itself.
+            log.exception("a checkpoint cannot be written", extra={"attempt": attempt.id})
+        self._marked(attempt, written)
+
+    def _deliver(self, attempt: Attempt, image: Image, output: Output, last: bool, metadata: dict[str, str]) -> None:
         plan, phase = attempt.plan, Phase.VALIDATE
-        outcome: Artifact | DeliveryFailed | None = None
+        outcome: tuple[Artifact, ...] | DeliveryFailed | None = None
         try:
             if not attempt.is_over:
-                validate(picture)
+                validate(output)
             if not attempt.is_over:
                 phase = Phase.SAVE
                 if last:
                     attempt.enter(phase)
                 outcome = save(
-                    picture,
+                    output,
                     index=image.index,
                     seed=image.seed,
                     folder=plan.staging_dir,
@@ -97,6 +131,15 @@ def remove_files(attempt: Attempt) -> None:
                 file.unlink(missing_ok=True)
             except OSError as error:
                 log.warning("a file stays", extra={"attempt": attempt.id, "file": str(file), "why": str(error)})
+
+
+def remove_checkpoint(attempt: Attempt) -> None:
+    """Takes back the checkpoint of an attempt that nobody will go on with."""
+    file = attempt.plan.staging_dir / CHECKPOINT_FILE
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("a checkpoint stays", extra={"attempt": attempt.id, "file": str(file), "why": str(error)})
 
 
 def _send_preview(attempt: Attempt, step: int, picture: Picture) -> None:

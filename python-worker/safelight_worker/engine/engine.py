@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TypeVar
 
 import torch
 
-from safelight_worker.engine.admission import Interrupted, admit, load
-from safelight_worker.engine.attempt import Attempt, Image
+from safelight_worker.engine.admission import Interrupted, encode, load, prepare
+from safelight_worker.engine.attempt import Attempt
 from safelight_worker.engine.delivery import Delivery
 from safelight_worker.engine.endings import Endings
 from safelight_worker.engine.events import Cancelled, Sink
@@ -26,11 +27,19 @@ from safelight_worker.engine.inbox import Command, Inbox
 from safelight_worker.engine.models import LoadedRunner, ModelStore
 from safelight_worker.engine.register import MAX_IN_FLIGHT, Register
 from safelight_worker.engine.ticking import Ticker
+from safelight_worker.engine.turns import Turns
+from safelight_worker.memory.fault_injection import FaultInjector
+from safelight_worker.memory.port import MemoryState
+from safelight_worker.memory.pressure import Pressure, pressure
 from safelight_worker.memory.probe import MemoryProbe
 from safelight_worker.runners.loaded import accepted_options
-from safelight_worker.types import ModelSpec, Phase, Plan
+from safelight_worker.types import MemoryPlan, ModelSpec, Phase, Plan
+
+__all__ = ["Engine", "MemoryState", "Pressure"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: The loop goes round at least this often when idle, in seconds, so that its age tells whether it lives.
 _IDLE_SECONDS = 0.5
@@ -53,17 +62,25 @@ class Engine:
         threads: int = 0,
         exit_process: Callable[[int], None] = os._exit,
         capacity: int = MAX_IN_FLIGHT,
+        memory: MemoryProbe | None = None,
+        faults: FaultInjector | None = None,
     ) -> None:
         self._models = models
         self._threads = threads
         self._exit_process = exit_process
-        self.memory = MemoryProbe(device)
+        self.memory = memory or MemoryProbe(device)
+        self._faults = faults or FaultInjector.parse("")
         self._inbox = Inbox()
         self._register = Register(self.memory, capacity)
-        self._delivery = Delivery(lambda *told: self._inbox.post(lambda: self._endings.delivered(*told)))
-        self._endings = Endings(self._register, self.memory, str(device), exit_process)
-        self._ticker = Ticker(self._endings.fail, self._beat, self._delivery.preview)
+        self._delivery = Delivery(
+            lambda *told: self._inbox.post(lambda: self._endings.delivered(*told)),
+            lambda *told: self._inbox.post(lambda: self._endings.marked(*told)),
+        )
+        self._endings = Endings(self._register, self._delivery, self.memory, device, exit_process, self._models.release)
+        self._ticker = Ticker(self._endings, self._delivery, self._beat, self._faults)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._turns = Turns()
+        self._turn: dict[ModelSpec, Phase] = {}
         self._phase: Phase | None = None
         self._round_began = time.monotonic()
         self.loop_count = 0
@@ -106,6 +123,16 @@ class Engine:
         self._inbox.post(lambda: None)
         return True
 
+    def suspend(self, attempt_id: str) -> bool:
+        """Asks an attempt to leave the device with a checkpoint at the next tick; one whose pictures are being decoded ends by
+        itself within seconds and is left to. False: there is none of that id."""
+        attempt = self._register.find(attempt_id)
+        if attempt is None:
+            return False
+        attempt.suspending = True
+        self._inbox.post(lambda: None)
+        return True
+
     def set_previews(self, attempt_id: str, interval_ms: int) -> bool:
         """Sets the milliseconds between preview frames, 0 for none. False: there is no attempt of that id."""
         attempt = self._register.find(attempt_id)
@@ -114,22 +141,46 @@ class Engine:
         attempt.preview_interval_ms = interval_ms
         return True
 
-    def load(self, spec: ModelSpec) -> Future[LoadedRunner]:
-        """Loads and warms up a model, once. The future fails with WorkerError, whatever went wrong."""
-        future: Future[LoadedRunner] = Future()
+    def load(
+        self,
+        spec: ModelSpec,
+        pinned: bool = False,
+        keep_alive_seconds: float = 0.0,
+        plan: MemoryPlan = MemoryPlan(),  # noqa: B008  frozen
+    ) -> Future[LoadedRunner]:
+        """Loads and warms up a model, once, within a memory plan. ``pinned``: it never makes room for others; ``keep_alive_seconds``: idle for so long
+        it is taken off, 0 for never. The future fails with WorkerError, whatever went wrong."""
 
-        def carry_out() -> None:
+        def carry_out() -> LoadedRunner:
+            self._phase = Phase.LOAD
+            self._faults.at(Phase.LOAD, 0, 0)
+            loaded = load(self._models, spec, self._models_in_use, plan)
+            self._models.pin(spec.id, pinned)
+            self._models.keep_alive(spec.id, keep_alive_seconds)
+            return loaded
+
+        return self._ask(carry_out)
+
+    def unload(self, model_id: str) -> Future[bool]:
+        """Takes a model off the device; False: it was not there. The future fails with WorkerError(invalid_request) while
+        attempts use it."""
+        return self._ask(lambda: self._models.unload(model_id, self._models_in_use))
+
+    def _ask(self, carry_out: Callable[[], T]) -> Future[T]:
+        """Has the engine thread do something between two rounds."""
+        future: Future[T] = Future()
+
+        def command() -> None:
             if not future.set_running_or_notify_cancel():
                 # Whoever asked has gone.
                 return
             try:
                 self._inbox.refuse_when_stopping()
-                self._phase = Phase.LOAD
-                future.set_result(load(self._models, spec))
+                future.set_result(carry_out())
             except Exception as error:  # noqa: BLE001  whoever waits gets it
                 future.set_exception(to_worker_error(error))
 
-        self._inbox.post_unless_stopping(lambda: carry_out)
+        self._inbox.post_unless_stopping(lambda: command)
         return future
 
     @property
@@ -151,6 +202,11 @@ class Engine:
     def attempt_ids(self) -> list[str]:
         """Attempts in flight, oldest first."""
         return [attempt.id for attempt in self._register.all()]
+
+    def memory_state(self) -> tuple[MemoryState, Pressure]:
+        """Memory of the device, and how tight it is."""
+        state = self.memory.state()
+        return state, pressure(state)
 
     @property
     def model_ids(self) -> list[str]:
@@ -176,7 +232,9 @@ class Engine:
         self._beat()
         for command in self._inbox.take():
             command()
-        self._drop_cancelled()
+        self._drop_leaving()
+        self._models.expire(self._models_in_use)
+        self._turn = self._take_turns()
         busy = self._admit()
         busy |= self._tick()
         busy |= self._decode_one()
@@ -188,58 +246,108 @@ class Engine:
         """Tells that the loop lives; from inside a long tick also whether it should be broken off."""
         self.loop_count += 1
         self._round_began = time.monotonic()
-        if attempt is not None and (attempt.is_over or self._inbox.stopping):
+        if attempt is None:
+            return
+        leaves = attempt.is_over or (attempt.suspending and attempt.is_denoising)
+        if leaves or self._inbox.stopping:
             raise Interrupted
 
-    def _drop_cancelled(self) -> None:
+    def _drop_leaving(self) -> None:
         for attempt in [*self._register.waiting, *self._register.running]:
             if attempt.cancelled:
                 self._endings.end(attempt, Cancelled())
+            elif attempt.suspending and (attempt.is_denoising or not attempt.images):
+                self._endings.suspend(attempt)
+
+    def _models_in_use(self) -> frozenset[ModelSpec]:
+        """Models that attempts hold. What those in the queue will need may leave: the first of them goes first."""
+        return frozenset(attempt.plan.model for attempt in self._register.all() if attempt.loaded is not None)
+
+    def _place(self, spec: ModelSpec) -> None:
+        """Has the runners of a model follow the memory plans of its attempts."""
+        sharing = [each for each in self._register.running if each.loaded is not None and each.plan.model == spec]
+        for runner in {id(each.runner): each.runner for each in sharing}.values():
+            runner.place([each.plan.memory for each in sharing])
+
+    def _take_turns(self) -> dict[ModelSpec, Phase]:
+        """The phase each model works in this round, of those whose phases do not fit on the device together."""
+        by_model: dict[ModelSpec, list[Attempt]] = {}
+        for attempt in self._register.running:
+            if attempt.loaded is not None and attempt.images and attempt.runner.swaps_phases:
+                by_model.setdefault(attempt.plan.model, []).append(attempt)
+        turns = {}
+        for spec, attempts in by_model.items():
+            work = {
+                Phase.ENCODE: any(attempt.plan.model == spec for attempt in self._register.waiting),
+                Phase.DENOISE: any(attempt.is_denoising for attempt in attempts),
+                Phase.DECODE: any(attempt.is_decoding for attempt in attempts),
+            }
+            turns[spec] = self._turns.take(spec, work)
+        return turns
+
+    def _has_turn(self, attempt: Attempt, phase: Phase) -> bool:
+        return self._turn.get(attempt.plan.model, phase) is phase
 
     def _admit(self) -> bool:
-        taken = self._register.take_up(_ADMITTED_PER_ROUND)
-        for attempt in taken:
-            try:
-                admit(attempt, self._models, lambda phase, attempt=attempt: self._enter(attempt, phase))  # type: ignore[misc]
-            except Interrupted:
-                continue
-            except Exception as error:  # noqa: BLE001  ends as data
-                self._endings.fail(attempt, error)
+        taken = self._register.take_up(_ADMITTED_PER_ROUND, lambda attempt: self._has_turn(attempt, Phase.ENCODE))
+        # All of a burst are encoded before the first is prepared: where phases take turns, each is brought in once.
+        encoded = [attempt for attempt in taken if self._get_through(attempt, self._encode)]
+        for attempt in encoded:
+            self._get_through(attempt, lambda each: prepare(each, lambda phase: self._enter(each, phase)))
         return bool(taken)
+
+    def _get_through(self, attempt: Attempt, work: Callable[[Attempt], None]) -> bool:
+        """Does something for one attempt, which alone bears what it raises. False: it came to nothing."""
+        try:
+            work(attempt)
+        except Interrupted:
+            return False
+        except Exception as error:  # noqa: BLE001  ends as data
+            self._endings.fail(attempt, error)
+            return False
+        return True
+
+    def _encode(self, attempt: Attempt) -> None:
+        spec = attempt.plan.model
+        encode(
+            attempt,
+            self._models,
+            self._models_in_use,
+            place=lambda: self._place(spec),
+            enter=lambda phase: self._enter(attempt, phase),
+        )
 
     def _enter(self, attempt: Attempt, phase: Phase) -> None:
         self._beat(attempt)
         self._phase = phase
         attempt.enter(phase)
+        if phase is not Phase.DENOISE:
+            self._faults.at(phase, attempt.step, len(attempt.images))
 
     def _tick(self) -> bool:
-        if any(image.is_denoising for attempt in self._register.running for image in attempt.images):
+        if any(attempt.is_denoising for attempt in self._register.running):
             self._phase = Phase.DENOISE
-        return self._ticker.tick(self._register.running)
+        return self._ticker.tick([each for each in self._register.running if self._has_turn(each, Phase.DENOISE)])
 
     def _decode_one(self) -> bool:
         """Decodes the image that has waited longest, so that running requests keep their pace."""
         for attempt in self._register.running:
-            image = next((image for image in attempt.images if image.state is not None), None)
-            if image is None or any(each.is_denoising for each in attempt.images):
+            if not attempt.is_decoding or not self._has_turn(attempt, Phase.DECODE):
                 continue
-            try:
-                self._decode(attempt, image)
-            except Interrupted:
-                pass
-            except Exception as error:  # noqa: BLE001  ends as data
-                self._endings.fail(attempt, error)
+            self._get_through(attempt, self._decode)
             return True
         return False
 
-    def _decode(self, attempt: Attempt, image: Image) -> None:
+    def _decode(self, attempt: Attempt) -> None:
+        image = next(image for image in attempt.images if not image.decoded)
         self._enter(attempt, Phase.DECODE)
-        picture = attempt.runner.finish(attempt.plan, image.state)
-        image.state = None
-        last = all(each.state is None for each in attempt.images)
+        finished = attempt.runner.finish(attempt.plan, image.state)
+        image.decoded = True
+        attempt.decoded_in_float32 |= finished.decoded_in_float32
+        last = all(each.decoded for each in attempt.images)
         if last:
             self._enter(attempt, Phase.VALIDATE)
-        self._delivery.deliver(attempt, image, picture, last)
+        self._delivery.deliver(attempt, image, finished.output, last)
 
     def _give_back(self) -> None:
         """What the image pool holds is finished; everything else goes back unharmed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from safelight_worker.types import FailureKind, OptionValue, Phase
+from safelight_worker.types import FailureKind, MemoryPlan, OptionValue, Phase
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,15 @@ class Preview:
 
     step: int
     data: bytes
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """A file in the staging folder from which the attempt can go on. It replaces the one before."""
+
+    file_name: str
+    step: int
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,10 @@ class Effective:
     weights_sha256: str
     pipeline_class: str
     runner: str
+    exact_rows: int
+    memory: MemoryPlan
+    resumed_at_step: int
+    decoded_in_float32: bool
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,7 @@ class Failed:
     field: str = ""
     requested_bytes: int = 0
     free_bytes: int = 0
+    checkpoint: Checkpointed | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,14 @@ class Cancelled:
     pass
 
 
-Event = PhaseStarted | StepFinished | Preview | Succeeded | Failed | Cancelled
+@dataclass(frozen=True)
+class Suspended:
+    """Taken off the device on request. Without a checkpoint it had not begun to denoise."""
+
+    checkpoint: Checkpointed | None = None
+
+
+Event = PhaseStarted | StepFinished | Preview | Checkpointed | Succeeded | Failed | Cancelled | Suspended
+Outcome = Succeeded | Failed | Cancelled | Suspended
 Sink = Callable[[Event], None]
-TERMINAL = (Succeeded, Failed, Cancelled)
+TERMINAL = (Succeeded, Failed, Cancelled, Suspended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 
 from safelight_worker.engine.attempt import Attempt
 from safelight_worker.engine.events import Sink
@@ -63,9 +64,10 @@ class Register:
         self.waiting.append(attempt)
         self.waiting.sort(key=lambda each: (each.plan.priority, each.order))
 
-    def take_up(self, count: int) -> list[Attempt]:
-        """Moves the next few from waiting to running."""
-        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+    def take_up(self, count: int, may_begin: Callable[[Attempt], bool]) -> list[Attempt]:
+        """Moves the next few that may begin from waiting to running."""
+        taken = [attempt for attempt in self.waiting if may_begin(attempt)][:count]
+        self.waiting = [attempt for attempt in self.waiting if attempt not in taken]
         self.running += taken
         return taken
 

@@ -7,9 +7,14 @@ from collections.abc import Callable, Hashable, Sequence
 
 from safelight_worker.engine.admission import Interrupted
 from safelight_worker.engine.attempt import Attempt, Image
+from safelight_worker.engine.delivery import Delivery
+from safelight_worker.engine.endings import Endings
 from safelight_worker.engine.failures import release_memory
 from safelight_worker.engine.selection import Candidate, next_batch
-from safelight_worker.memory.out_of_memory import is_fatal
+from safelight_worker.engine.tight_spots import TightSpots
+from safelight_worker.memory.fault_injection import FaultInjector
+from safelight_worker.memory.out_of_memory import is_fatal, is_out_of_memory
+from safelight_worker.types import Phase
 
 log = logging.getLogger(__name__)
 
@@ -17,24 +22,23 @@ Member = tuple[Attempt, Image]
 
 
 class Ticker:
-    """Chooses and advances. ``fail`` ends an attempt; ``beat`` is called from inside long ticks; ``preview`` after each."""
+    """Chooses and advances. ``beat`` is called from inside long ticks."""
 
     def __init__(
-        self,
-        fail: Callable[[Attempt, BaseException], None],
-        beat: Callable[[Attempt], None],
-        preview: Callable[[Attempt], None],
+        self, endings: Endings, delivery: Delivery, beat: Callable[[Attempt], None], faults: FaultInjector
     ) -> None:
-        self._fail = fail
+        self._endings = endings
+        self._delivery = delivery
         self._beat = beat
-        self._preview = preview
+        self._faults = faults
+        self._tight = TightSpots()
         self._last_ticked: dict[Hashable, int] = {}
         self._ticks = 0
 
     def tick(self, running: Sequence[Attempt]) -> bool:
         """One step for one group. False: nobody had a step to take."""
         candidates = [
-            _candidate(attempt, image)
+            self._candidate(attempt, image)
             for attempt in running
             if attempt.outcome is None
             for image in attempt.images
@@ -47,15 +51,18 @@ class Ticker:
         present = {candidate.key for candidate in candidates}
         self._last_ticked = {key: tick for key, tick in self._last_ticked.items() if key in present}
         self._last_ticked[batch[0].key] = self._ticks
-        self._step([candidate.item for candidate in batch])
+        self._step(batch[0].key, [candidate.item for candidate in batch])
         return True
 
-    def _step(self, members: list[Member]) -> None:
+    def _step(self, key: Hashable, members: list[Member]) -> None:
         """Advances these images. When that fails, halves: memory may suffice for fewer, and the guilty one is found."""
         before = [image.state.step for _, image in members]
+        states = [image.state for _, image in members]
         error: BaseException | None = None
         try:
-            members[0][0].runner.tick([image.state for _, image in members], lambda *at: self._inside(members, *at))
+            self._faults.at(Phase.DENOISE, before[0] + 1, len(members))
+            rows = max(state.exact_rows for state in states)
+            members[0][0].runner.tick(states, lambda *at: self._inside(members, *at), rows)
         except Interrupted:
             return
         except Exception as raised:  # noqa: BLE001  ends as data in _fail
@@ -64,13 +71,16 @@ class Ticker:
         left = [member for member in members if member not in moved]
         for attempt in {attempt.order: attempt for attempt, _ in moved}.values():
             attempt.tell_step(len(members))
-            self._preview(attempt)
+            self._delivery.preview(attempt)
+            self._endings.mark(attempt)
         if error is None:
             return
         if len(members) == 1 or is_fatal(error):
             for attempt in {attempt.order: attempt for attempt, _ in left}.values():
-                self._fail(attempt, error)
+                self._endings.fail(attempt, error)
             return
+        if is_out_of_memory(error):
+            self._tight.note(key, len(members))
         log.warning("a tick failed and is taken apart", extra={"images": len(left), "why": str(error)})
         release_memory(error)
         del error
@@ -79,18 +89,20 @@ class Ticker:
         for part in (left[:middle], left[middle:]):
             alive = [member for member in part if not member[0].is_over]
             if alive:
-                self._step(alive)
+                self._step(key, alive)
 
     def _inside(self, members: list[Member], step: int, steps: int) -> None:
         for attempt, image in members:
             self._beat(attempt)
             attempt.tell_inner_step(image, step, steps)
+            self._delivery.preview(attempt)
 
-
-def _candidate(attempt: Attempt, image: Image) -> Candidate[Member]:
-    plan, runner = attempt.plan, attempt.runner
-    cap = 1 if plan.solo else runner.row_cap(plan)
-    if plan.max_images:
-        cap = min(cap, plan.max_images)
-    key: Hashable = ("solo", attempt.order, image.index) if plan.solo else runner.key(plan, image.state)
-    return Candidate((attempt, image), key, plan.priority, attempt.order, cap)
+    def _candidate(self, attempt: Attempt, image: Image) -> Candidate[Member]:
+        plan, runner, rows = attempt.plan, attempt.runner, image.state.exact_rows
+        key: Hashable = ("solo", attempt.order, image.index) if plan.solo else runner.key(plan, image.state)
+        cap = 1 if plan.solo else self._tight.most(key, runner.row_cap(plan))
+        if rows:
+            cap = min(cap, runner.images_in(rows))
+        if plan.max_images:
+            cap = min(cap, plan.max_images)
+        return Candidate((attempt, image), key, plan.priority, attempt.order, cap, rows)

@@ -27,16 +27,16 @@ class PreviewFactors:
         return picture
 
 
-def preview_factors(folder: Path, vae: Any, scaling_factor: float) -> PreviewFactors:
+def preview_factors(folder: Path, vae: Any) -> PreviewFactors:
     """The factors that came with the model (``preview.json``), else a least-squares fit to what its VAE decodes."""
     file = folder / "preview.json"
     if file.is_file():
         told = json.loads(file.read_text())
         return PreviewFactors(torch.tensor(told["latent_rgb_factors"]), torch.tensor(told["latent_rgb_bias"]))
-    return _fit(vae, scaling_factor)
+    return _fit(vae)
 
 
-def _fit(vae: Any, scaling_factor: float) -> PreviewFactors:
+def _fit(vae: Any) -> PreviewFactors:
     # Smooth random fields: neighbouring latents of pictures are alike, and a pixel then depends on its own latent most.
     generator = torch.Generator().manual_seed(0)
     channels = vae.config.latent_channels
@@ -45,7 +45,8 @@ def _fit(vae: Any, scaling_factor: float) -> PreviewFactors:
     weight = next(vae.parameters())
     rows = []
     for latent in latents:
-        decoded = vae.decode((latent[None] / scaling_factor).to(weight), return_dict=False)[0].float().cpu()
+        scaled = latent[None] / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
+        decoded = vae.decode(scaled.to(weight), return_dict=False)[0].float().cpu()
         rows.append(torch.nn.functional.adaptive_avg_pool2d(decoded, 16)[0])
     x = latents.permute(0, 2, 3, 1).reshape(-1, channels)
     y = torch.stack(rows).permute(0, 2, 3, 1).reshape(-1, 3)

@@ -24,6 +24,9 @@ _SIGMA_FLAGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"
 #: Not to be named, but others can stand in for them.
 _EXCHANGEABLE_TOO = ("LMSDiscreteScheduler", "DPMSolverSDEScheduler")
 
+#: Classes that index ``alphas_cumprod``, on the host, with the timestep.
+_LOOKS_UP_TIMESTEPS = ("DDIMScheduler", "DDPMScheduler", "LCMScheduler", "PNDMScheduler", "TCDScheduler")
+
 #: Config fields whose values mean something else, or nothing, to another class (SA-Solver refuses "dpmsolver++").
 _OF_THE_CLASS = ("algorithm_type", "solver_type")
 
@@ -94,8 +97,9 @@ def _is_exchangeable(pristine: SchedulerMixin) -> bool:
     return not flow and (own in ALLOWED or own in _EXCHANGEABLE_TOO)
 
 
-def set_timesteps(scheduler: SchedulerMixin, steps: int, device: torch.device) -> None:
-    """Makes the schedule of a fresh scheduler.
+def set_timesteps(scheduler: SchedulerMixin, steps: int, device: torch.device, **arguments: Any) -> None:
+    """Makes the schedule of a fresh scheduler. ``arguments`` (``mu``, ``sigmas``) are passed on; with ``sigmas`` they alone
+    count.
 
     Raises:
         WorkerError: ``invalid_request`` naming ``num_inference_steps`` when there cannot be that many: more than the model
@@ -104,8 +108,12 @@ def set_timesteps(scheduler: SchedulerMixin, steps: int, device: torch.device) -
     trained = int(scheduler.config.num_train_timesteps)
     if steps > trained:
         raise _invalid("num_inference_steps", f"num_inference_steps is {steps}; the model was trained on {trained}")
+    if "sigmas" not in arguments:
+        arguments["num_inference_steps"] = steps
+    # Those that look up a table on the host by timestep get theirs there: else the host would wait for the device at each step.
+    on_host = type(scheduler).__name__ in _LOOKS_UP_TIMESTEPS
     try:
-        scheduler.set_timesteps(steps, device=device)
+        scheduler.set_timesteps(device=torch.device("cpu") if on_host else device, **arguments)
     except (ValueError, IndexError) as error:
         message = f"{type(scheduler).__name__} makes no schedule of {steps} steps: {error}"
         raise _invalid("num_inference_steps", message) from error

@@ -1,8 +1,8 @@
-"""A noise scheduler as a plain record on the host, and back: what a step has left in it, without its code."""
+"""A noise scheduler as plain values on the host, and back: what a step has left in it, without its code."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import diffusers
@@ -10,31 +10,28 @@ import torch
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 
-@dataclass(frozen=True)
-class SchedulerRecord:
-    """Class, config and fields of a scheduler in the middle of a generation. Tensors lie on the CPU and are its own."""
+def record(scheduler: SchedulerMixin) -> dict[str, Any]:
+    """Class, config and fields of a scheduler in the middle of a generation, which is not changed. Tensors lie on the CPU and
+    are the record's own; functions are left out, because the constructor makes them.
 
-    class_name: str
-    config: dict[str, Any]
-    fields: dict[str, Any]
-    on_device: frozenset[str]
-    """Fields whose tensors were on the device; the others belong on the host (sigmas, by diffusers' choice)."""
-
-
-def record(scheduler: SchedulerMixin) -> SchedulerRecord:
-    """Reads a scheduler without changing it. Functions are left out: the constructor makes them."""
+    ``on_device`` names the fields whose tensors were on the device; the others belong on the host (sigmas, by diffusers'
+    choice).
+    """
     fields = {n: v for n, v in vars(scheduler).items() if n != "_internal_dict" and not callable(v)}
-    on_device = frozenset(name for name, value in fields.items() if _is_off_host(value))
-    copies = {name: moved(value, torch.device("cpu")) for name, value in fields.items()}
-    return SchedulerRecord(type(scheduler).__name__, dict(scheduler.config), copies, on_device)
+    return {
+        "class_name": type(scheduler).__name__,
+        "config": dict(scheduler.config),
+        "fields": {name: moved(value, torch.device("cpu")) for name, value in fields.items()},
+        "on_device": tuple(sorted(name for name, value in fields.items() if _is_off_host(value))),
+    }
 
 
-def restore(kept: SchedulerRecord, device: torch.device) -> SchedulerMixin:
+def restore(kept: Mapping[str, Any], device: torch.device) -> SchedulerMixin:
     """A scheduler that goes on where the recorded one was; shares nothing with the record."""
-    scheduler: SchedulerMixin = getattr(diffusers, kept.class_name).from_config(kept.config)
+    scheduler: SchedulerMixin = getattr(diffusers, kept["class_name"]).from_config(kept["config"])
     host = torch.device("cpu")
-    for name, value in kept.fields.items():
-        setattr(scheduler, name, moved(value, device if name in kept.on_device else host))
+    for name, value in kept["fields"].items():
+        setattr(scheduler, name, moved(value, device if name in kept["on_device"] else host))
     return scheduler
 
 

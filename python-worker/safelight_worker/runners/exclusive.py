@@ -4,57 +4,107 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import DiffusionPipeline
+from torch import Tensor
 
+from safelight_worker.memory.estimates import PhaseFootprint
+from safelight_worker.pipelines.ip_adapters import IpAdapters
 from safelight_worker.pipelines.loading import LoadedModel
+from safelight_worker.pipelines.loras import Loras
+from safelight_worker.pipelines.previews import PreviewFactors, preview_factors
 from safelight_worker.pipelines.schedulers import SchedulerChoice, choose
+from safelight_worker.pipelines.siblings import Siblings
+from safelight_worker.placement.attention_options import attention_options
+from safelight_worker.placement.vae_options import vae_options
+from safelight_worker.runners.call_arguments import call_arguments, check_arguments, fps, parameters, starts_from_image
+from safelight_worker.runners.model_placement import ModelPlacement
+from safelight_worker.runners.module_state import kept_module_state
+from safelight_worker.runners.outputs import Output, Picture, Video, to_output
 from safelight_worker.runners.request_view import request_view
-from safelight_worker.runners.runner import Picture
+from safelight_worker.runners.runner import Finished
+from safelight_worker.runners.step_observer import OnStep, observe_steps
 from safelight_worker.runners.stepped import warn_of_unread_tokens
-from safelight_worker.types import FailureKind, Plan, WorkerError
+from safelight_worker.types import FailureKind, MemoryPlan, Plan, Task, WorkerError
+
+#: Fields of a request that a pipeline may find fault with only inside its call.
+_CHECKED_INSIDE = ("height", "width", "num_frames", "strength", "num_inference_steps", "guidance_scale", "prompt")
 
 
 @dataclass
 class CallState:
-    """A call that has not been made, or the picture it made. Lies on the host at all times."""
+    """A call that has not been made, or what it made. Lies on the host but for ``latents``, those of the last step while the
+    call goes on."""
 
     plan: Plan
     seed: int
-    picture: Picture | None = None
+    output: Output | None = None
+    latents: Tensor | None = None
     step: int = 0
     steps: int = 1
+    exact_rows: int = 0
 
 
 class ExclusiveRunner:
-    """A model of a class without a step adapter. Progress and cancel come through the pipeline's own step callback, so a
-    cancel waits for the end of the step, of the encoding or of the decoding that is going on."""
+    """A model of a class without a step adapter, or a request no step adapter serves. Progress and cancel come through the
+    request's own scheduler, so a cancel waits for the end of the step, of the encoding or of the decoding that is going on.
+
+    ``loras`` and ``placement`` are those of the model; share them with whoever else runs it.
+    """
 
     kind = "exclusive"
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, loras: Loras | None = None, placement: ModelPlacement | None = None) -> None:
         self._model = model
-        self._accepted = inspect.signature(type(model.pipe).__call__).parameters
+        self._loras = loras or Loras(model.pipe)
+        self._placement = placement
+        self._siblings = Siblings(model.pipe)
+        self._ip_adapters = IpAdapters(model)
+        self._factors: PreviewFactors | None = None
+        self.footprints: Sequence[PhaseFootprint] = ()
 
     @property
-    def row_caps(self) -> dict[str, int]:
+    def swaps_phases(self) -> bool:
+        """Only inside a call, where the engine has no say."""
+        return False
+
+    @property
+    def row_caps(self) -> Mapping[str, int]:
         """None: calls share nothing."""
         return {}
 
+    @property
+    def exact_rows(self) -> Mapping[str, int]:
+        """None: every call is alone."""
+        return {}
+
     def check(self, plan: Plan) -> SchedulerChoice | None:
+        cls = self._class_for(plan)
+        check_arguments(cls, plan)
+        if plan.inputs.ip_adapter and not hasattr(getattr(self._model.pipe, "unet", None), "set_attn_processor"):
+            raise _invalid("ip_adapter", f"IP-Adapters are attached to UNets; {self._model.pipeline_class} has none")
+        own = (self._model.folder, self._model.folder / "controlnet")
+        for control in plan.inputs.controls:
+            if control.source not in own:
+                message = (
+                    f"{self._model.pipeline_class} follows pictures as it came, from {own[0]}; not by {control.source}"
+                )
+                raise _invalid("controls", message)
         scheduler = getattr(self._model.pipe, "scheduler", None)
         if scheduler is not None:
             return choose(scheduler, plan.scheduler, plan.scheduler_options)
         if plan.scheduler:
-            raise WorkerError(
-                FailureKind.INVALID_REQUEST, "this pipeline has no noise scheduler to exchange", "scheduler"
-            )
+            raise _invalid("scheduler", "this pipeline has no noise scheduler to exchange")
         return None
+
+    def place(self, plans: Sequence[MemoryPlan]) -> None:
+        if self._placement is not None:
+            self._placement.follow(plans)
 
     def measure(self, plan: Plan) -> None:
         """Nothing to learn."""
@@ -73,69 +123,162 @@ class ExclusiveRunner:
     def row_cap(self, plan: Plan) -> int:
         return 1
 
-    def tick(self, states: Sequence[CallState], on_progress: Callable[[int, int], None]) -> None:
+    def images_in(self, rows: int) -> int:
+        return 1
+
+    def tick(self, states: Sequence[CallState], on_progress: Callable[[int, int], None], rows: int = 0) -> None:
         (state,) = states
         plan = state.plan
-        view = request_view(self._model.pipe, self._model.device)
+        cls = self._class_for(plan)
         choice = self.check(plan)
+        view: Any = request_view(self._siblings.pipe(cls), self._model.device)
         if choice is not None:
-            view.scheduler = choice.build(self._model.pipe.scheduler)
-
-        def on_step_end(pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            on_progress(step + 1, max(getattr(pipe, "num_timesteps", 0) or 0, plan.num_inference_steps))
-            return tensors
-
-        arguments = {
-            "prompt": plan.prompt,
-            "negative_prompt": plan.negative_prompt or None,
-            "num_inference_steps": plan.num_inference_steps,
-            "guidance_scale": plan.guidance_scale,
-            "width": plan.width,
-            "height": plan.height,
-            "generator": torch.Generator().manual_seed(state.seed),
-            "output_type": "pt",
-            "callback_on_step_end": on_step_end,
-        }
+            base = self._model.pipe
+            _exchange(view, self._siblings.pipe(cls), base.scheduler, choice.build(base.scheduler))
+        observe_steps(view, _progress(state, on_progress))
+        vars(view)["check_inputs"] = _as_invalid(view)
         # Not inference_mode: a pipeline that casts a module inside it would leave weights behind that nothing else may use.
-        with _restored(view), torch.inference_mode(False), torch.no_grad():
-            made = view(**{name: value for name, value in arguments.items() if name in self._accepted})
+        with torch.inference_mode(False), torch.no_grad():
+            if self._loras.activate(plan.loras) and self._placement is not None:
+                self._placement.refresh()
+            try:
+                with (
+                    self._placement.during_call() if self._placement is not None else nullcontext(),
+                    kept_module_state(_components(view)),
+                    _memory_options(view, plan.memory),
+                    self._ip_adapters.attached(view, plan.inputs.ip_adapter),
+                ):
+                    made = view(**call_arguments(cls, plan, state.seed))
+            finally:
+                state.latents = None
         if any(getattr(made, "nsfw_content_detected", None) or []):
             raise WorkerError(FailureKind.REJECTED_OUTPUT, "the model's safety checker rejects the picture")
-        # (1, 3, height, width) in 0 … 1 already.
-        state.picture = made.images[0].permute(1, 2, 0).float().cpu().numpy()
+        state.output = to_output(made, fps(cls))
+        if state.output is None:
+            raise _invalid("model", f"{cls.__name__} makes neither pictures nor videos")
         state.step = 1
 
-    def finish(self, plan: Plan, state: CallState) -> Picture:
-        assert state.picture is not None
-        return state.picture
+    def finish(self, plan: Plan, state: CallState) -> Finished:
+        assert state.output is not None
+        return Finished(state.output)
 
-    def preview(self, state: CallState) -> None:
-        """None: the latents stay inside the call."""
-        return
+    def preview(self, state: CallState) -> Picture | None:
+        """From inside a call, when its latents are laid out as the picture is: packed ones and those of videos are not."""
+        latents, vae = state.latents, getattr(self._model.pipe, "vae", None)
+        if latents is None or vae is None or latents.ndim != 4 or latents.shape[1] != vae.config.get("latent_channels"):
+            return None
+        if self._factors is None:
+            self._factors = preview_factors(self._model.folder, vae)
+        return self._factors.picture(latents[:1])
 
-    def to_host(self, state: CallState) -> CallState:
-        return replace(state)
+    def to_host(self, state: CallState) -> dict[str, Any]:
+        """A call in the middle counts as one that has not been made."""
+        record: dict[str, Any] = {"seed": state.seed, "step": state.step}
+        if isinstance(state.output, Video):
+            return {**record, "output": torch.from_numpy(state.output.frames), "fps": state.output.fps}
+        if state.output is not None:
+            record["output"] = torch.from_numpy(state.output)
+        return record
 
-    def from_host(self, kept: CallState) -> CallState:
-        return replace(kept)
+    def from_host(self, plan: Plan, kept: Mapping[str, Any]) -> CallState:
+        state = CallState(plan, kept["seed"], step=kept["step"])
+        if "output" in kept:
+            values = kept["output"].numpy()
+            state.output = Video(values, kept["fps"]) if "fps" in kept else values
+        return state
+
+    def close(self) -> None:
+        self._ip_adapters.close()
+        if self._placement is not None:
+            self._placement.close()
+
+    def _class_for(self, plan: Plan) -> type[DiffusionPipeline]:
+        """The model's own class where it does what the plan asks for, else that of its family which does.
+
+        Raises:
+            WorkerError: ``invalid_request`` naming the picture that there is no class for.
+        """
+        own, task = type(self._model.pipe), plan.inputs.task
+        if _does(own, task):
+            return own
+        sibling = self._siblings.class_for(task)
+        if sibling is not None:
+            return sibling
+        if task is Task.TEXT_TO_IMAGE:
+            return own
+        field = "mask_image" if task is Task.INPAINT and starts_from_image(own) else "init_image"
+        raise _invalid(
+            field, f"{own.__name__} takes none, and its family has no class for {task.value.replace('_', ' ')}"
+        )
 
 
 @contextmanager
-def _restored(view: Any) -> Iterator[None]:
-    """Puts back what some pipelines change on the shared modules and, when they break off, do not restore themselves."""
-    modules: list[Any] = [module for module in view.components.values() if isinstance(module, torch.nn.Module)]
-    processors = [(module, dict(module.attn_processors)) for module in modules if hasattr(module, "attn_processors")]
-    dtypes = [(module, next((p.dtype for p in module.parameters()), None)) for module in modules]
-    names = ("use_tiling", "use_slicing")
-    flags = [(module, name, vars(module)[name]) for module in modules for name in names if name in vars(module)]
-    try:
+def _memory_options(view: Any, memory: MemoryPlan) -> Iterator[None]:
+    vae = getattr(view, "vae", None)
+    with (
+        vae_options(vae, memory.vae_slicing, memory.vae_tiling) if vae is not None else nullcontext(),
+        attention_options(getattr(view, "unet", None), memory.attention_slicing),
+    ):
         yield
-    finally:
-        for module, saved in processors:
-            if dict(module.attn_processors) != saved:
-                module.set_attn_processor(saved)
-        for module, dtype in dtypes:
-            if dtype is not None and next(module.parameters()).dtype != dtype:
-                module.to(dtype)
-        for module, name, value in flags:
-            setattr(module, name, value)
+
+
+def _does(cls: type[DiffusionPipeline], task: Task) -> bool:
+    taken = parameters(cls)
+    if task is Task.INPAINT:
+        return starts_from_image(cls) and "mask_image" in taken
+    if task is Task.IMAGE_TO_IMAGE:
+        return starts_from_image(cls) and "mask_image" not in taken
+    # One with a strength cannot do without a picture; editing models without one can.
+    return not (starts_from_image(cls) and "strength" in taken)
+
+
+def _progress(state: CallState, on_progress: Callable[[int, int], None]) -> OnStep:
+    """The furthest of a call's schedulers counts (one for sound goes beside that for pictures), and the number in all stays
+    that of the first step, also when a second stage has steps of its own."""
+    furthest, in_all = 0, 0
+
+    def on_step(latents: Tensor | None, taken: int, expected: int) -> None:
+        nonlocal furthest, in_all
+        in_all = in_all or expected or state.plan.num_inference_steps
+        furthest = min(max(furthest, taken), in_all)
+        state.latents = latents
+        on_progress(furthest, in_all)
+
+    return on_step
+
+
+def _as_invalid(view: Any) -> Callable[..., None]:
+    """The pipeline's own check of what it is given; what it objects to is the request's fault."""
+    check = getattr(view, "check_inputs", None)
+
+    def checked(*arguments: Any, **named: Any) -> None:
+        if check is None:
+            return
+        try:
+            check(*arguments, **named)
+        except ValueError as error:
+            field = next((name for name in _CHECKED_INSIDE if name in str(error)), "")
+            raise _invalid(field, str(error)) from error
+
+    return checked
+
+
+def _exchange(view: Any, base: Any, own: Any, chosen: Any) -> None:
+    """Puts the chosen scheduler wherever the base has its own: combined pipelines have it in the one they call, too."""
+    for name, value in vars(base).items():
+        if value is own:
+            vars(view)[name] = chosen
+        elif isinstance(value, DiffusionPipeline):
+            _exchange(vars(view)[name], value, own, chosen)
+
+
+def _components(view: Any) -> list[Any]:
+    """Those of nested pipelines, too."""
+    nested = [
+        each for value in vars(view).values() if isinstance(value, DiffusionPipeline) for each in _components(value)
+    ]
+    return [*view.components.values(), *nested]
+
+
+def _invalid(field: str, message: str) -> WorkerError:
+    return WorkerError(FailureKind.INVALID_REQUEST, message, field)

@@ -11,17 +11,21 @@ from pathlib import Path
 
 import torch
 
+from safelight_worker.memory.calibration import CalibrationFile
 from safelight_worker.memory.probe import MemoryProbe
-from safelight_worker.pipelines import loading
+from safelight_worker.memory.weights import component_bytes, file_bytes
+from safelight_worker.pipelines import loading, sources
 from safelight_worker.pipelines.loading import LoadedModel
-from safelight_worker.pipelines.previews import preview_factors
+from safelight_worker.pipelines.loras import Loras
 from safelight_worker.pipelines.registry import adapter_for
 from safelight_worker.pipelines.scheduler_options import accepted_options
+from safelight_worker.pipelines.sources import SourceKind
 from safelight_worker.runners.exclusive import ExclusiveRunner
+from safelight_worker.runners.model_placement import ModelPlacement
 from safelight_worker.runners.row_caps import RowCaps
 from safelight_worker.runners.runner import Runner
 from safelight_worker.runners.stepped import SteppedRunner
-from safelight_worker.types import ModelSpec
+from safelight_worker.types import FailureKind, MemoryPlan, ModelSpec, Plan, WorkerError
 
 __all__ = ["LoadedRunner", "accepted_options", "load_runner"]
 
@@ -30,39 +34,76 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadedRunner:
-    """A model with what runs it."""
+    """A model with what runs it. A model with a step adapter is also run as whole calls, for what the adapter does not do."""
 
     model: LoadedModel
     runner: Runner
+    exclusive: Runner
     load_seconds: float
 
+    def runner_for(self, plan: Plan) -> Runner:
+        """What runs a plan."""
+        return self.exclusive if plan.inputs.ip_adapter is not None else self.runner
 
-def load_runner(spec: ModelSpec, device: torch.device, cache_dir: Path | None) -> LoadedRunner:
-    """Loads a model, brings it to the device and warms it up.
+    def close(self) -> None:
+        """Lets go of everything on the device."""
+        self.runner.close()
+        self.exclusive.close()
+
+
+def weigh(spec: ModelSpec, device: torch.device) -> int:
+    """Bytes that a model's weights will take, from the headers of its files; quantized ones take less.
+
+    Raises:
+        WorkerError: ``model_unavailable`` when they are not there or damaged.
+    """
+    source = sources.resolve(spec)
+    dtype = spec.dtype or ("float32" if device.type == "cpu" else "float16")
+    width = 4 if dtype == "float32" else 2
+    try:
+        parts = component_bytes(source.config, width, spec.variant)
+        single = file_bytes(source.path, width) if source.kind is SourceKind.SINGLE_FILE else 0
+    except ValueError as error:
+        raise WorkerError(FailureKind.MODEL_UNAVAILABLE, str(error)) from error
+    return sum(parts.values()) + single
+
+
+def load_runner(
+    spec: ModelSpec,
+    device: torch.device,
+    cache_dir: Path | None,
+    memory: MemoryProbe,
+    plan: MemoryPlan = MemoryPlan(),  # noqa: B008  frozen
+) -> LoadedRunner:
+    """Loads a model and warms it up. Its weights go to the device as ``plan`` says, from the start: a model that does not fit
+    as a whole never has to.
 
     Raises:
         WorkerError: ``model_unavailable`` when its files cannot be loaded.
     """
     began = time.monotonic()
-    log.info("loading a model", extra={"model": spec.id, "source": str(spec.source)})
-    model = loading.load(spec, device)
+    log.info("loading a model", extra={"model": spec.id, "source": spec.source})
+    model = loading.load(spec, device, cache_dir)
     adapter = adapter_for(model)
-    runner: Runner
-    if adapter is None:
-        runner = ExclusiveRunner(model)
-    else:
-        with torch.inference_mode():
-            factors = preview_factors(spec.source, model.pipe.vae, model.pipe.vae.config.scaling_factor)
-        stepped = SteppedRunner(model, adapter, factors, RowCaps(_identity(model), cache_dir, MemoryProbe(device)))
-        stepped.warm_up()
+    modules = {name: each for name, each in model.pipe.components.items() if isinstance(each, torch.nn.Module)}
+    placement = ModelPlacement(modules, model.device, {} if adapter is None else adapter.phases())
+    placement.follow([plan])
+    loras = Loras(model.pipe)
+    runner: Runner = ExclusiveRunner(model, loras, placement)
+    exclusive = runner
+    if adapter is not None:
+        stepped = SteppedRunner(model, adapter, RowCaps(_identity(model), cache_dir, memory), placement, loras)
+        stepped.warm_up(memory, CalibrationFile(_identity(model), cache_dir))
         runner = stepped
     seconds = time.monotonic() - began
     log.info("model loaded", extra={"model": spec.id, "runner": runner.kind, "seconds": round(seconds, 2)})
-    return LoadedRunner(model, runner, seconds)
+    return LoadedRunner(model, runner, exclusive, seconds)
 
 
 def _identity(model: LoadedModel) -> str:
-    """What a measured cap depends on."""
+    """What is measured depends on it."""
     device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.machine()
-    facts = (model.weights_sha256, model.dtype_name, device, torch.get_num_threads(), torch.__version__)
+    spec = model.spec
+    form = (spec.quantization, spec.compile, spec.channels_last, spec.fuse_projections)
+    facts = (model.weights_sha256, model.dtype_name, form, device, torch.get_num_threads(), torch.__version__)
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

@@ -30,12 +30,15 @@ class _SilentBar:
 
 
 def request_view(
-    pipe: DiffusionPipeline, device: torch.device, shared_above: int = SHARED_ABOVE_ELEMENTS
+    pipe: DiffusionPipeline,
+    device: torch.device,
+    shared_above: int = SHARED_ABOVE_ELEMENTS,
+    copy_schedulers: bool = True,
 ) -> DiffusionPipeline:
     """Makes a view of ``pipe`` that runs on ``device``.
 
-    Every component that is a scheduler is copied fresh; small containers and tensors on the pipeline are copied; modules and
-    tensors above ``shared_above`` elements are shared.
+    Every component that is a scheduler is copied fresh, or, with ``copy_schedulers`` off, left out for who brings its own;
+    small containers and tensors on the pipeline are copied; modules and tensors above ``shared_above`` elements are shared.
 
     Raises:
         WorkerError: ``internal`` when a scheduler can be neither copied nor rebuilt. It is never shared silently.
@@ -46,10 +49,10 @@ def request_view(
     state["_view_device"] = device
     for name, value in list(state.items()):
         if isinstance(value, SchedulerMixin):
-            state[name] = fresh_scheduler(value)
+            state[name] = fresh_scheduler(value) if copy_schedulers else None
         elif isinstance(value, DiffusionPipeline):
             # Combined pipelines (Würstchen, Kandinsky, Stable Cascade) call others, which have schedulers of their own.
-            state[name] = request_view(value, device, shared_above)
+            state[name] = request_view(value, device, shared_above, copy_schedulers)
         elif name != "_internal_dict":
             state[name] = _private(value, shared_above)
     return view

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,13 +47,24 @@ class Measurement:
 
 
 class RowCaps:
-    """Measured caps, kept in a file per kind of device and software, so that the next start does not measure again."""
+    """Measured caps, kept in a file per kind of device and software, so that the next start does not measure again.
 
-    def __init__(self, identity: str, cache_dir: Path | None, memory: MemoryProbe) -> None:
+    The number of images of exact forwards is the first cap a shape got, and stays when the cap is measured anew: it is part of
+    the bits that were promised. Workers on one machine share the file: who comes first fixes it for all.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        cache_dir: Path | None,
+        memory: MemoryProbe,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._file = None if cache_dir is None else cache_dir / f"row-caps-{identity}.json"
         self._memory = memory
-        self._caps: dict[str, int] = self._read()
-        self._lasting: dict[str, int] = dict(self._caps)
+        self._clock = clock
+        self._lasting, self._exact = self._read()
+        self._caps = dict(self._lasting)
 
     def known(self, shape: str) -> int | None:
         """The cap of a shape, or None when it has not been measured."""
@@ -61,7 +73,7 @@ class RowCaps:
     def measure(self, shape: str, forward: Callable[[int], None], budget: float) -> int:
         """Measures and keeps the cap of a shape. ``forward(n)`` advances n images by one forward and waits for it. What
         was cut short holds for this process and is not written: the next one may have more time or memory."""
-        found = measure_cap(forward, budget, room=self._memory.room)
+        found = measure_cap(forward, budget, self._clock, self._memory.room)
         self._caps[shape] = found.cap
         if not found.cut_short:
             self._lasting[shape] = found.cap
@@ -69,32 +81,55 @@ class RowCaps:
         log.info("row cap measured", extra={"shape": shape, "images": found.cap, "ms_per_image": found.cost})
         return found.cap
 
+    def exact(self, shape: str) -> int | None:
+        """Images of an exact forward, or None when none was run."""
+        return self._exact.get(shape)
+
+    def fix_exact(self, shape: str) -> int:
+        """Images of an exact forward: the cap of the moment, kept from here on."""
+        if shape not in self._exact:
+            _, elsewhere = self._read()
+            self._exact[shape] = elsewhere.get(shape) or self._caps.get(shape, 1)
+            self._write()
+        return self._exact[shape]
+
+    def exact_images(self) -> dict[str, int]:
+        """Images of exact forwards, by ``<width>x<height>``."""
+        return dict(self._exact)
+
     def as_dict(self) -> dict[str, int]:
         """By ``<width>x<height>``."""
         return dict(self._caps)
 
-    def _read(self) -> dict[str, int]:
+    def _read(self) -> tuple[dict[str, int], dict[str, int]]:
         if self._file is None or not self._file.is_file():
-            return {}
+            return {}, {}
         try:
-            caps = {str(shape): int(cap) for shape, cap in json.loads(self._file.read_text()).items()}
-            if any(cap < 1 for cap in caps.values()):
-                raise ValueError("a cap is below 1")
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            told = json.loads(self._file.read_text())
+            return _counts(told["caps"]), _counts(told["exact"])
+        except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
             log.warning("row caps are damaged and measured again", extra={"file": str(self._file), "why": str(error)})
-            return {}
-        return caps
+            return {}, {}
 
     def _write(self) -> None:
         if self._file is None:
             return
+        caps, exact = self._read()
+        kept = {"caps": {**caps, **self._lasting}, "exact": {**self._exact, **exact}}
+        temporary = self._file.with_suffix(f".{os.getpid()}.part")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._file.with_suffix(".part")
-            temporary.write_text(json.dumps(self._lasting))
+            temporary.write_text(json.dumps(kept))
             temporary.replace(self._file)
         except OSError as error:
             log.warning("row caps cannot be kept", extra={"file": str(self._file), "why": str(error)})
+
+
+def _counts(told: dict[str, int]) -> dict[str, int]:
+    counts = {str(shape): int(count) for shape, count in told.items()}
+    if any(count < 1 for count in counts.values()):
+        raise ValueError("a count is below 1")
+    return counts
 
 
 def measure_cap(

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from safelight_worker.memory.footprint import PhaseFootprint
 from safelight_worker.pipelines.schedulers import SchedulerChoice
-from safelight_worker.types import Plan
-
-Picture = NDArray[np.float32]
-"""One picture: (height, width, 3) float32 in 0 … 1."""
+from safelight_worker.runners.outputs import Output, Picture
+from safelight_worker.types import MemoryPlan, Plan
 
 
 class ImageState(Protocol):
-    """One image in the making: a plain record that can leave the device at any step."""
+    """One image (or video) in the making: a plain record that can leave the device at any step."""
 
     step: int
     """Ticks committed."""
 
+    exact_rows: int
+    """Rows every forward of it is padded to; 0: as many as there are."""
+
     @property
     def steps(self) -> int:
         """Ticks in all."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came of a state, and whether its decode had to be done again in float32."""
+
+    output: Output
+    decoded_in_float32: bool = False
 
 
 class Runner(Protocol):
@@ -35,12 +44,27 @@ class Runner(Protocol):
         """``stepped`` or ``exclusive``."""
 
     @property
+    def swaps_phases(self) -> bool:
+        """Whether its phases take turns on the device, so that going from one to another costs time."""
+
+    @property
     def row_caps(self) -> Mapping[str, int]:
         """Most images that should share a tick, by ``<width>x<height>``, as measured so far."""
+
+    @property
+    def exact_rows(self) -> Mapping[str, int]:
+        """Rows of exact forwards, by ``<width>x<height>``, of the shapes that had any."""
+
+    @property
+    def footprints(self) -> Sequence[PhaseFootprint]:
+        """Memory each phase takes beyond the weights."""
 
     def check(self, plan: Plan) -> SchedulerChoice | None:
         """The noise scheduler the plan gets; None when the model has none. Raises WorkerError(invalid_request) when the
         plan cannot be run by this model."""
+
+    def place(self, plans: Sequence[MemoryPlan]) -> None:
+        """Follows the memory plans of the attempts in flight; where they differ, the one that needs less memory counts."""
 
     def measure(self, plan: Plan) -> None:
         """Learns the row cap of the plan's shape when it is new; takes about a second at most."""
@@ -57,12 +81,15 @@ class Runner(Protocol):
     def row_cap(self, plan: Plan) -> int:
         """Most images that should share a tick at this plan's shape; 1 where it was not measured."""
 
-    def tick(self, states: Sequence[Any], on_progress: Callable[[int, int], None]) -> None:
-        """Advances the states by one step, one after the other once their forward is done. After an exception each state
-        is either one step on or exactly as before. ``on_progress(step, steps)`` is called from inside a long tick and may
-        raise to break it off."""
+    def images_in(self, rows: int) -> int:
+        """Images that fit into a forward of so many rows."""
 
-    def finish(self, plan: Plan, state: Any) -> Picture:
+    def tick(self, states: Sequence[Any], on_progress: Callable[[int, int], None], rows: int = 0) -> None:
+        """Advances the states by one step, one after the other once their forward is done; forwards are padded to ``rows``.
+        After an exception each state is either one step on or exactly as before. ``on_progress(step, steps)`` is called from
+        inside a long tick and may raise to break it off."""
+
+    def finish(self, plan: Plan, state: Any) -> Finished:
         """Decodes a state whose steps are done. Raises WorkerError(rejected_output) when the model's own safety checker
         objects."""
 
@@ -72,8 +99,11 @@ class Runner(Protocol):
     def to_host(self, state: Any) -> Any:
         """The state as a plain record on the host that shares nothing with it; the state itself is not changed."""
 
-    def from_host(self, kept: Any) -> Any:
+    def from_host(self, plan: Plan, kept: Any) -> Any:
         """The state a record was made from; goes on bit for bit where that one was."""
+
+    def close(self) -> None:
+        """Lets go of everything on the device."""
 
 
 def to_picture(decoded: Tensor) -> Picture:

@@ -5,21 +5,48 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
+from safelight_worker.memory.calibration import CalibrationFile
+from safelight_worker.memory.footprint import PhaseFootprint
+from safelight_worker.memory.probe import MemoryProbe
+from safelight_worker.pipelines.adapter import StepAdapter
 from safelight_worker.pipelines.loading import LoadedModel
-from safelight_worker.pipelines.previews import PreviewFactors
+from safelight_worker.pipelines.loras import Loras
+from safelight_worker.pipelines.previews import PreviewFactors, preview_factors
 from safelight_worker.pipelines.prompts import unread_tokens
 from safelight_worker.pipelines.schedulers import SchedulerChoice, choose
-from safelight_worker.pipelines.sd15 import Conditions, Sd15Adapter, Sd15Record, Sd15State
+from safelight_worker.pipelines.state import Conditions, StepState
+from safelight_worker.placement.attention_options import attention_options
+from safelight_worker.placement.group_offload import renew_group_offload
+from safelight_worker.placement.vae_options import vae_options
+from safelight_worker.runners.footprints import footprints
+from safelight_worker.runners.model_placement import ModelPlacement
+from safelight_worker.runners.outputs import Picture
+from safelight_worker.runners.prompt_cache import PromptCache
 from safelight_worker.runners.request_view import request_view
 from safelight_worker.runners.row_caps import BUDGET_IN_FLIGHT, BUDGET_WARM_UP, RowCaps
-from safelight_worker.runners.runner import Picture, to_picture
-from safelight_worker.types import FailureKind, Plan, WorkerError
+from safelight_worker.runners.runner import Finished, to_picture
+from safelight_worker.runners.safe_decode import decode_again_in_float32, shows_nothing
+from safelight_worker.types import (
+    FailureKind,
+    Inputs,
+    MemoryPlan,
+    ModelSpec,
+    OutputFormat,
+    Phase,
+    Plan,
+    Task,
+    WorkerError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,34 +62,87 @@ class SteppedRunner:
 
     kind = "stepped"
 
-    def __init__(self, model: LoadedModel, adapter: Sd15Adapter, preview: PreviewFactors, caps: RowCaps) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        adapter: StepAdapter,
+        caps: RowCaps,
+        placement: ModelPlacement,
+        loras: Loras,
+    ) -> None:
         self._model = model
         self._adapter = adapter
-        self._preview = preview
+        self._factors: PreviewFactors | None = None
         self._caps = caps
+        self._placement = placement
+        self._loras = loras
+        self._prompts = PromptCache(model.device)
         self._choices: dict[Hashable, SchedulerChoice] = {}
+        self._trials: dict[tuple[int, int], StepState] = {}
+        self._exact_in_company: dict[tuple[int, int, int], bool] = {}
+        self.footprints: Sequence[PhaseFootprint] = ()
+
+    @property
+    def swaps_phases(self) -> bool:
+        return self._placement.swaps_phases
 
     @property
     def row_caps(self) -> dict[str, int]:
         return self._caps.as_dict()
 
-    def warm_up(self) -> None:
-        """Measures the cap of the model's own size, and has every kernel run once."""
+    @property
+    def exact_rows(self) -> dict[str, int]:
+        return {shape: images * self._rows_per_image for shape, images in self._caps.exact_images().items()}
+
+    # ---------------------------------------------------------------- what it learns
+
+    def warm_up(self, memory: MemoryProbe, kept: CalibrationFile) -> None:
+        """Measures row cap and footprints at the model's own size, and has every kernel run once."""
         width, height = self._adapter.native_size()
         self._measure(width, height, BUDGET_WARM_UP)
+        runs = {Phase.ENCODE: self._encode_once, Phase.DENOISE: self._predict_once, Phase.DECODE: self._decode_once}
+        with torch.inference_mode():
+            native = (width, height)
+            ready = self._trial_state
+            self.footprints = footprints(self._model, native, self._rows_per_image, ready, runs, memory, kept)
+        self._trials.clear()
+
+    def _encode_once(self, rows: int, width: int, height: int) -> None:
+        self._placement.enter(Phase.ENCODE)
+        task = self._adapter.simplest_task
+        self._adapter.encode(self._view(task), _trial_plan(self._model.spec, width, height, Inputs()))
+
+    def _predict_once(self, rows: int, width: int, height: int) -> None:
+        trial = self._trial_state(width, height)
+        self._placement.enter(Phase.DENOISE)
+        self._adapter.predict([trial] * self.images_in(rows))
+
+    def _decode_once(self, rows: int, width: int, height: int) -> None:
+        trial = self._trial_state(width, height)
+        self._placement.enter(Phase.DECODE)
+        with self._vae_dtype():
+            self._adapter.decode(self._view(self._adapter.simplest_task), trial)
 
     def measure(self, plan: Plan) -> None:
-        if not plan.solo and plan.max_images != 1:
+        if plan.exact or (not plan.solo and plan.max_images != 1):
             self._measure(plan.width, plan.height, BUDGET_IN_FLIGHT)
 
     def row_cap(self, plan: Plan) -> int:
         return self._caps.known(_shape(plan.width, plan.height)) or 1
+
+    def images_in(self, rows: int) -> int:
+        return max(1, rows // self._rows_per_image)
+
+    @property
+    def _rows_per_image(self) -> int:
+        return 2 if self._adapter.branches_together else 1
 
     def _measure(self, width: int, height: int, budget: float) -> None:
         if self._caps.known(_shape(width, height)) is not None:
             return
         with torch.inference_mode():
             trial = self._trial_state(width, height)
+            self._placement.enter(Phase.DENOISE)
 
             def forward(images: int) -> None:
                 self._adapter.predict([trial] * images)
@@ -70,15 +150,30 @@ class SteppedRunner:
                     torch.cuda.synchronize(self._model.device)
 
             self._caps.measure(_shape(width, height), forward, budget)
+        self._trials.clear()
 
-    def _trial_state(self, width: int, height: int) -> Sd15State:
-        conditions = self._adapter.encode(self._view(), "a", "", 5.0)
-        choice = choose(self._model.pipe.scheduler, "", {})
-        return self._adapter.prepare(
-            self._view(), choice, conditions, steps=2, guidance_scale=5.0, width=width, height=height, seed=0
-        )
+    def _trial_state(self, width: int, height: int) -> StepState:
+        """A state to measure with; its picture is thrown away."""
+        if (width, height) not in self._trials:
+            self._trials[width, height] = self._make_trial(width, height)
+        return self._trials[width, height]
+
+    def _make_trial(self, width: int, height: int) -> StepState:
+        with tempfile.TemporaryDirectory() as folder:
+            inputs = _blank_inputs(self._adapter.simplest_task, Path(folder), width, height)
+            plan = _trial_plan(self._model.spec, width, height, inputs)
+            return self.prepare(plan, self.encode(plan), 0)
+
+    # ---------------------------------------------------------------- one attempt
 
     def check(self, plan: Plan) -> SchedulerChoice:
+        self._adapter.pipe(plan.inputs.task)
+        if plan.output_format is OutputFormat.MP4:
+            raise _invalid("output_format", f"{self._model.spec.id} makes pictures, not videos")
+        if plan.num_frames:
+            raise _invalid("num_frames", f"{self._model.spec.id} makes pictures, not videos")
+        if plan.inputs.controls and (not self._adapter.takes_controls or plan.inputs.task is not Task.TEXT_TO_IMAGE):
+            raise _invalid("controls", f"{self._model.spec.id} takes no ControlNet for {plan.inputs.task.value}")
         wish = (plan.scheduler, tuple(sorted(plan.scheduler_options.items())))
         choice = self._choices.get(wish)
         if choice is None:
@@ -88,50 +183,129 @@ class SteppedRunner:
             self._choices[wish] = choice
         return choice
 
+    def place(self, plans: Sequence[MemoryPlan]) -> None:
+        self._placement.follow(plans)
+
     def encode(self, plan: Plan) -> Conditions:
         warn_of_unread_tokens(self._model.pipe, plan)
-        return self._adapter.encode(self._view(), plan.prompt, plan.negative_prompt, plan.guidance_scale)
 
-    def prepare(self, plan: Plan, conditions: Conditions, seed: int) -> Sd15State:
-        return self._adapter.prepare(
-            self._view(),
-            self.check(plan),
-            conditions,
-            steps=plan.num_inference_steps,
-            guidance_scale=plan.guidance_scale,
-            width=plan.width,
-            height=plan.height,
-            seed=seed,
-        )
+        def make() -> Conditions:
+            self._activate(plan)
+            self._placement.enter(Phase.ENCODE)
+            return self._adapter.encode(self._view(plan.inputs.task), plan)
 
-    def key(self, plan: Plan, state: Sd15State) -> Hashable:
-        shapes = (tuple(state.latents.shape[1:]), tuple(state.conditions.positive.shape[1:]))
-        return (id(self), shapes, state.latents.dtype)
+        return self._prompts.get(self._adapter.text_key(plan), make)
 
-    def tick(self, states: Sequence[Sd15State], on_progress: Callable[[int, int], None]) -> None:
-        for state, predicted in zip(states, self._adapter.predict(states), strict=True):
+    def prepare(self, plan: Plan, conditions: Conditions, seed: int) -> StepState:
+        choice = self.check(plan)
+        if plan.inputs.init_image is not None:
+            self._placement.enter(Phase.PREPARE)
+        with vae_options(self._model.pipe.vae, plan.memory.vae_slicing, plan.memory.vae_tiling), self._vae_dtype():
+            state = self._adapter.prepare(self._view(plan.inputs.task), choice, conditions, plan, seed)
+        state.attention_slicing = plan.memory.attention_slicing
+        if plan.exact:
+            state.exact_rows = self._caps.fix_exact(_shape(plan.width, plan.height)) * self._rows_per_image
+            self._try_company(state)
+        return state
+
+    def key(self, plan: Plan, state: StepState) -> Hashable:
+        if state.exact_rows and not self._exact_in_company[_case(state)]:
+            return (id(self), "exact", id(state))
+        return (id(self), state.kind, state.attention_slicing)
+
+    def _try_company(self, state: StepState) -> None:
+        """Finds out, once per shape and number of rows, whether a row's bits depend on what the other rows hold and where it
+        stands among them. They do not with the kernels of the CPU; others are free to sum in another order. Where they do, an
+        exact image shares its forwards with copies of itself alone."""
+        if _case(state) in self._exact_in_company:
+            return
+        rows = state.exact_rows
+        try:
+            with torch.inference_mode():
+                trial = self._trial_state(state.width, state.height)
+                other = replace(trial, latents=trial.latents.flip(-1) * 0.5)
+                self._placement.enter(Phase.DENOISE)
+                company = [other] * (self.images_in(rows) - 1)
+                alone = self._adapter.predict([trial], rows)[0]
+                first = self._adapter.predict([trial, *company], rows)[0]
+                last = self._adapter.predict([*company, trial], rows)[-1]
+        finally:
+            self._trials.clear()
+        holds = torch.equal(alone, first) and torch.equal(alone, last)
+        log.info("exact forwards", extra={"size": _shape(state.width, state.height), "rows": rows, "in_company": holds})
+        self._exact_in_company[_case(state)] = holds
+
+    def tick(self, states: Sequence[StepState], on_progress: Callable[[int, int], None], rows: int = 0) -> None:
+        if self._loras.activate(states[0].loras):
+            self._placement.refresh()
+        self._placement.enter(Phase.DENOISE)
+        if self._model.spec.compile:
+            together = sum(len(state.branches) for state in states)
+            rows = rows or _power_of_two(together if self._adapter.branches_together else len(states))
+        with attention_options(self._adapter.module, states[0].attention_slicing):
+            predictions = self._adapter.predict(states, rows)
+        for state, predicted in zip(states, predictions, strict=True):
             with _restored_on_error(state):
                 latents = self._adapter.apply(state, predicted)
             state.latents = latents
             state.step += 1
 
-    def finish(self, plan: Plan, state: Sd15State) -> Picture:
-        decoded, rejected = self._adapter.decode(self._view(), state)
-        if rejected:
+    def finish(self, plan: Plan, state: StepState) -> Finished:
+        self._placement.enter(Phase.DECODE)
+        view = self._view(Task.TEXT_TO_IMAGE if plan.inputs.task not in self._adapter.classes else plan.inputs.task)
+        with vae_options(view.vae, plan.memory.vae_slicing, plan.memory.vae_tiling), self._vae_dtype():
+            decoded = self._adapter.decode(view, state)
+            again = view.vae.dtype != torch.float32 and shows_nothing(decoded)
+            if again:
+                log.warning(
+                    "a decode gave NaN or one colour; it is done again in float32", extra={"model": plan.model.id}
+                )
+                decoded = decode_again_in_float32(view.vae, lambda: self._adapter.decode(view, state))
+        if self._adapter.objects(view, decoded):
             raise WorkerError(FailureKind.REJECTED_OUTPUT, "the model's safety checker rejects the picture")
-        return to_picture(decoded)
+        return Finished(to_picture(decoded), again)
 
-    def preview(self, state: Sd15State) -> Picture | None:
-        return self._preview.picture(state.latents)
+    def preview(self, state: StepState) -> Picture | None:
+        if self._factors is None:
+            # Needs the VAE, so not before somebody watches, and not while it is away.
+            if self._placement.swaps_phases:
+                return None
+            self._placement.enter(Phase.DECODE)
+            self._factors = preview_factors(self._model.folder, self._model.pipe.vae)
+        return self._factors.picture(self._adapter.preview_latents(state))
 
-    def to_host(self, state: Sd15State) -> Sd15Record:
+    def to_host(self, state: StepState) -> dict[str, Any]:
         return self._adapter.to_host(state)
 
-    def from_host(self, kept: Sd15Record) -> Sd15State:
-        return self._adapter.from_host(kept)
+    def from_host(self, plan: Plan, kept: Mapping[str, Any]) -> StepState:
+        state = self._adapter.from_host(kept, plan.loras, plan.inputs.controls)
+        state.attention_slicing = plan.memory.attention_slicing
+        if state.exact_rows:
+            self._try_company(state)
+        return state
 
-    def _view(self) -> Any:
-        return request_view(self._model.pipe, self._model.device)
+    def close(self) -> None:
+        self._prompts.clear()
+        self._placement.close()
+
+    def _activate(self, plan: Plan) -> None:
+        if self._loras.activate(plan.loras):
+            self._placement.refresh()
+
+    def _view(self, task: Task) -> Any:
+        return request_view(self._adapter.pipe(task), self._model.device, copy_schedulers=False)
+
+    @contextmanager
+    def _vae_dtype(self) -> Iterator[None]:
+        """Some pipelines cast the shared VAE up around its use (SDXL in float16) and do not cast it back when they fail."""
+        vae = self._model.pipe.vae
+        dtype = vae.dtype
+        try:
+            yield
+        finally:
+            if vae.dtype != dtype:
+                vae.to(dtype)
+                renew_group_offload(vae)
 
 
 def warn_of_unread_tokens(pipe: Any, plan: Plan) -> None:
@@ -145,12 +319,59 @@ def warn_of_unread_tokens(pipe: Any, plan: Plan) -> None:
             )
 
 
+def _blank_inputs(task: Task, folder: Path, width: int, height: int) -> Inputs:
+    """Inputs of a task that mean nothing, for models that make nothing of text alone."""
+    if task is Task.TEXT_TO_IMAGE:
+        return Inputs()
+    blank = folder / "blank.png"
+    Image.new("RGB", (width, height), "white").save(blank)
+    return Inputs(init_image=blank, mask_image=blank if task is Task.INPAINT else None)
+
+
+def _trial_plan(spec: ModelSpec, width: int, height: int, inputs: Inputs) -> Plan:
+    return Plan(
+        attempt_id="warm-up",
+        priority=0,
+        model=spec,
+        prompt="a",
+        negative_prompt="",
+        num_inference_steps=2,
+        guidance_scale=5.0,
+        seeds=(0,),
+        width=width,
+        height=height,
+        scheduler="",
+        scheduler_options={},
+        staging_dir=Path(),
+        output_format=OutputFormat.PNG,
+        quality=0,
+        metadata={},
+        solo=False,
+        max_images=0,
+        preview_interval_ms=0,
+        inputs=inputs,
+    )
+
+
+def _case(state: StepState) -> tuple[int, int, int]:
+    return state.width, state.height, state.exact_rows
+
+
 def _shape(width: int, height: int) -> str:
     return f"{width}x{height}"
 
 
+def _power_of_two(rows: int) -> int:
+    """Compiled blocks are compiled once per number of rows."""
+    return 1 << (rows - 1).bit_length()
+
+
+def _invalid(field: str, message: str) -> WorkerError:
+    return WorkerError(FailureKind.INVALID_REQUEST, message, field)
+
+
 @contextmanager
-def _restored_on_error(state: Sd15State) -> Iterator[None]:
+def _restored_on_error(state: StepState) -> Iterator[None]:
     """A step that breaks off leaves scheduler and generator as they were. Histories are lists of tensors that schedulers
     replace and, but for a few fields, never write into; so a shallow copy holds them."""
     fields: dict[str, Any] = {

@@ -3,29 +3,68 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
 
 from safelight_worker.engine import events
+from safelight_worker.engine.engine import MemoryState, Pressure
 from safelight_worker.engine.models import LoadedRunner
 from safelight_worker.pb import worker_pb2 as pb
-from safelight_worker.types import FailureKind, ModelSpec, OptionValue, OutputFormat, Phase, Plan, WorkerError
+from safelight_worker.types import (
+    ControlInput,
+    FailureKind,
+    Inputs,
+    IpAdapterInput,
+    LoraUse,
+    MemoryPlan,
+    ModelSpec,
+    OptionValue,
+    OutputFormat,
+    Phase,
+    Plan,
+    Quantization,
+    Residency,
+    Tiling,
+    WorkerError,
+)
 
 _PHASES = {phase: getattr(pb, f"PHASE_{phase.name}") for phase in Phase}
 _KINDS = {kind: getattr(pb, f"FAILURE_KIND_{kind.name}") for kind in FailureKind}
 _FORMATS = {getattr(pb, f"OUTPUT_FORMAT_{each.name}"): each for each in OutputFormat}
+_RESIDENCIES = {getattr(pb, f"RESIDENCY_{each.name}"): each for each in Residency}
+_TILINGS = {pb.TILING_UNSPECIFIED: Tiling.OFF, pb.TILING_TILED: Tiling.TILED, pb.TILING_AGGRESSIVE: Tiling.AGGRESSIVE}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?")
 
 
 def model_spec(wire: pb.ModelSpec) -> ModelSpec:
     """Raises WorkerError(invalid_request) naming the field."""
     if not wire.id:
         raise _invalid("model", wire.id, "the id of a model")
-    if not Path(wire.source).is_absolute():
-        raise _invalid("model.source", wire.source, "an absolute path")
+    if not Path(wire.source).is_absolute() and not _HUB_ID.fullmatch(wire.source):
+        raise _invalid("model.source", wire.source, "an absolute path or a hub id such as owner/name")
+    if wire.config:
+        _absolute("model.config", wire.config)
     if wire.dtype not in ("", "float32", "float16", "bfloat16"):
         raise _invalid("model.dtype", wire.dtype, "float32, float16 or bfloat16")
-    return ModelSpec(wire.id, Path(wire.source), wire.dtype, wire.variant)
+    quantization = None
+    if wire.HasField("quantization"):
+        told = wire.quantization
+        options = _plain(told.options, "model.quantization.options")
+        quantization = Quantization(told.backend, options, tuple(told.components))
+    return ModelSpec(
+        id=wire.id,
+        source=wire.source,
+        dtype=wire.dtype,
+        variant=wire.variant,
+        config=wire.config,
+        quantization=quantization,
+        compile=wire.compile,
+        channels_last=wire.channels_last,
+        fuse_projections=wire.fuse_projections,
+    )
 
 
 def plan(wire: pb.ExecutionPlan) -> Plan:
@@ -60,7 +99,7 @@ def plan(wire: pb.ExecutionPlan) -> Plan:
         width=sampling.width,
         height=sampling.height,
         scheduler=sampling.scheduler,
-        scheduler_options=_options(sampling),
+        scheduler_options=_plain(sampling.scheduler_options, "scheduler_options"),
         staging_dir=Path(wire.output.staging_dir),
         output_format=_FORMATS.get(wire.output.format, OutputFormat.PNG),
         quality=wire.output.quality,
@@ -68,15 +107,88 @@ def plan(wire: pb.ExecutionPlan) -> Plan:
         solo=wire.batching.solo,
         max_images=wire.batching.max_images,
         preview_interval_ms=wire.preview_interval_ms,
+        exact=wire.batching.exact,
+        true_cfg_scale=sampling.true_cfg_scale or 1.0,
+        num_frames=sampling.num_frames,
+        inputs=_inputs(wire.inputs),
+        loras=tuple(
+            LoraUse(each.id, _absolute("loras.source", each.source), _finite("loras.weight", each.weight))
+            for each in wire.loras
+        ),
+        memory=memory_plan(wire.memory),
+        resume_from=_optional_path("checkpoint", wire.checkpointing.resume_from),
+        checkpoint_interval_ms=wire.checkpointing.interval_ms,
     )
 
 
-def _options(sampling: pb.Sampling) -> dict[str, OptionValue]:
-    """A Struct holds doubles only; whole ones are integers again, as the schedulers' options are."""
-    found = MessageToDict(sampling.scheduler_options)
+def _inputs(wire: pb.Inputs) -> Inputs:
+    init_image = _optional_path("init_image", wire.init_image)
+    mask_image = _optional_path("mask_image", wire.mask_image)
+    if mask_image is not None and init_image is None:
+        raise _invalid("mask_image", wire.mask_image, "none without an init_image")
+    if init_image is not None and not 0 < wire.strength <= 1:
+        raise _invalid("strength", wire.strength, "above 0 and at most 1")
+    adapter = None
+    if wire.HasField("ip_adapter"):
+        told = wire.ip_adapter
+        adapter = IpAdapterInput(
+            told.id,
+            _absolute("ip_adapter.source", told.source),
+            _absolute("ip_adapter.image", told.image),
+            _finite("ip_adapter.scale", told.scale),
+        )
+    controls = tuple(_control(each) for each in wire.controls)
+    return Inputs(init_image, mask_image, wire.strength if init_image else 1.0, controls, adapter)
+
+
+def _control(wire: pb.Control) -> ControlInput:
+    end = wire.end or 1.0
+    if not 0 <= wire.start < end <= 1:
+        raise _invalid("controls.start", (wire.start, end), "a start from 0 and an end above it, up to 1")
+    return ControlInput(
+        wire.id,
+        _absolute("controls.source", wire.source),
+        _absolute("controls.image", wire.image),
+        _finite("controls.scale", wire.scale) or 1.0,
+        wire.start,
+        end,
+    )
+
+
+def memory_plan(wire: pb.MemoryPlan) -> MemoryPlan:
+    """Raises WorkerError(invalid_request) naming the field."""
+    residency = {}
+    for name, value in sorted(wire.residency.items()):
+        if value not in _RESIDENCIES:
+            raise _invalid(f"memory.residency.{name}", value, ", ".join(each.value for each in Residency))
+        residency[name] = _RESIDENCIES[value]
+    if wire.vae_tiling not in _TILINGS:
+        raise _invalid("memory.vae_tiling", wire.vae_tiling, ", ".join(each.value for each in Tiling))
+    return MemoryPlan(residency, wire.vae_slicing, _TILINGS[wire.vae_tiling], wire.attention_slicing)
+
+
+def _absolute(field: str, value: str) -> Path:
+    if not Path(value).is_absolute():
+        raise _invalid(field, value, "an absolute path")
+    return Path(value)
+
+
+def _optional_path(field: str, value: str) -> Path | None:
+    return _absolute(field, value) if value else None
+
+
+def _finite(field: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise _invalid(field, value, "a finite number")
+    return value
+
+
+def _plain(wire: Struct, field: str) -> dict[str, OptionValue]:
+    """A Struct holds doubles only; whole ones are integers again, as the options of schedulers are."""
+    found = MessageToDict(wire)
     for name, value in found.items():
         if not isinstance(value, (bool, float, str)):
-            raise _invalid(f"scheduler_options.{name}", value, "a boolean, a number or a word")
+            raise _invalid(f"{field}.{name}", value, "a boolean, a number or a word")
     whole = {name: int(value) for name, value in found.items() if isinstance(value, float) and value.is_integer()}
     return found | whole
 
@@ -101,8 +213,12 @@ def response(event: events.Event, versions: dict[str, str]) -> pb.RunResponse:
             )
         case events.Preview():
             return pb.RunResponse(preview=pb.Preview(step=event.step, media_type="image/jpeg", data=event.data))
+        case events.Checkpointed():
+            return pb.RunResponse(checkpoint=_checkpoint(event))
         case events.Cancelled():
             return pb.RunResponse(cancelled=pb.Cancelled())
+        case events.Suspended():
+            return pb.RunResponse(suspended=pb.Suspended(checkpoint=_checkpoint(event.checkpoint)))
         case events.Failed():
             return pb.RunResponse(failure=failure(event))
         case events.Succeeded():
@@ -120,6 +236,36 @@ def failure(event: events.Failed) -> pb.Failure:
         requested_bytes=event.requested_bytes,
         free_bytes=event.free_bytes,
         field=event.field,
+        checkpoint=_checkpoint(event.checkpoint),
+    )
+
+
+def _checkpoint(event: events.Checkpointed | None) -> pb.Checkpoint | None:
+    if event is None:
+        return None
+    return pb.Checkpoint(file_name=event.file_name, step=event.step, size_bytes=event.size_bytes)
+
+
+def _memory_to_wire(plan: MemoryPlan) -> pb.MemoryPlan:
+    residencies = {each: number for number, each in _RESIDENCIES.items()}
+    tilings = {each: number for number, each in _TILINGS.items()}
+    return pb.MemoryPlan(
+        residency={name: residencies[each] for name, each in plan.residency.items()},
+        vae_slicing=plan.vae_slicing,
+        vae_tiling=tilings[plan.vae_tiling],
+        attention_slicing=plan.attention_slicing,
+    )
+
+
+def memory_state(state: MemoryState, pressure: Pressure) -> pb.MemoryState:
+    """The message for the memory of the device."""
+    return pb.MemoryState(
+        total_bytes=state.total,
+        free_bytes=state.free,
+        allocated_bytes=state.allocated,
+        reserved_bytes=state.reserved,
+        peak_bytes=state.peak,
+        pressure=getattr(pb, f"MEMORY_PRESSURE_{pressure.name}"),
     )
 
 
@@ -138,6 +284,10 @@ def _result(event: events.Succeeded, versions: dict[str, str]) -> pb.Result:
         pipeline_class=effective.pipeline_class,
         versions=versions,
         runner=effective.runner,
+        exact_rows=effective.exact_rows,
+        memory=_memory_to_wire(effective.memory),
+        resumed_at_step=effective.resumed_at_step,
+        decoded_in_float32=effective.decoded_in_float32,
     )
     wire.scheduler_options.update(dict(effective.scheduler_options))
     artifacts = [
@@ -178,6 +328,16 @@ def model_facts(loaded: LoadedRunner) -> pb.ModelFacts:
     )
     for shape, images in loaded.runner.row_caps.items():
         width, height = shape.split("x")
-        facts.row_caps.add(width=int(width), height=int(height), images=images)
+        rows = loaded.runner.exact_rows.get(shape, 0)
+        facts.row_caps.add(width=int(width), height=int(height), images=images, exact_rows=rows)
+    for footprint in loaded.runner.footprints:
+        facts.footprints.add(
+            phase=phase(footprint.phase),
+            fixed_bytes=footprint.fixed_bytes,
+            bytes_per_pixel=footprint.bytes_per_pixel,
+            measured=footprint.measured,
+        )
+    for name, size in model.component_bytes.items():
+        facts.components.add(name=name, weights_bytes=size)
     facts.load_time.FromNanoseconds(int(loaded.load_seconds * 1e9))
     return facts

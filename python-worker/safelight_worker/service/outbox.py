@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from safelight_worker.engine.events import TERMINAL, Event, Preview, StepFinished
+from safelight_worker.engine.events import TERMINAL, Checkpointed, Event, Preview, StepFinished
 
 
 class Outbox:
-    """Holds at most one step and one preview at a time, every phase, and the terminal event last. Bounded by the number of
+    """Holds at most one step, preview and checkpoint at a time, every phase, and the terminal event last. Bounded by the number of
     phases, so that no client can make the worker keep more. ``put`` may be called from any thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -26,7 +26,7 @@ class Outbox:
             return
 
     def _add(self, event: Event) -> None:
-        if isinstance(event, (StepFinished, Preview)):
+        if isinstance(event, (StepFinished, Preview, Checkpointed)):
             self._events = [each for each in self._events if type(each) is not type(event)]
         self._events.append(event)
         self._ready.set()

@@ -22,6 +22,9 @@ from safelight_worker.types import FailureKind, WorkerError
 #: Major version of the contract.
 PROTOCOL = 1
 
+#: How often memory is looked at while somebody watches it: a change of pressure is told this soon.
+_SHORTEST_WATCH_SECONDS = 0.1
+
 #: Answers of LoadModel to failures it can name.
 _CODES = {
     FailureKind.MODEL_UNAVAILABLE: grpc.StatusCode.NOT_FOUND,
@@ -54,10 +57,23 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
 
     async def LoadModel(self, request: pb.LoadModelRequest, context: _Context) -> pb.LoadModelResponse:
         try:
-            loaded = await asyncio.wrap_future(self._engine.load(mapping.model_spec(request.model)))
+            spec = mapping.model_spec(request.model)
+            loading = self._engine.load(
+                spec, request.pinned, request.keep_alive_ms / 1000, mapping.memory_plan(request.memory)
+            )
+            loaded = await asyncio.wrap_future(loading)
         except WorkerError as error:
             await context.abort(_CODES.get(error.kind, grpc.StatusCode.INTERNAL), error.message)
         return pb.LoadModelResponse(model=mapping.model_facts(loaded))
+
+    async def UnloadModel(self, request: pb.UnloadModelRequest, context: _Context) -> pb.UnloadModelResponse:
+        try:
+            found = await asyncio.wrap_future(self._engine.unload(request.id))
+        except WorkerError as error:
+            in_use = error.kind is FailureKind.INVALID_REQUEST
+            code = grpc.StatusCode.FAILED_PRECONDITION if in_use else _CODES.get(error.kind, grpc.StatusCode.INTERNAL)
+            await context.abort(code, error.message)
+        return pb.UnloadModelResponse(found=found)
 
     async def Run(self, request: pb.RunRequest, context: _Context) -> AsyncIterator[pb.RunResponse]:
         yield pb.RunResponse(accepted=pb.Accepted())
@@ -81,25 +97,34 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     async def Cancel(self, request: pb.CancelRequest, context: _Context) -> pb.CancelResponse:
         return pb.CancelResponse(found=self._engine.cancel(request.attempt_id))
 
+    async def Suspend(self, request: pb.SuspendRequest, context: _Context) -> pb.SuspendResponse:
+        return pb.SuspendResponse(found=self._engine.suspend(request.attempt_id))
+
+    async def WatchMemory(
+        self, request: pb.WatchMemoryRequest, context: _Context
+    ) -> AsyncIterator[pb.WatchMemoryResponse]:
+        interval = max(_SHORTEST_WATCH_SECONDS, request.interval_ms / 1000)
+        told_at, told = 0.0, None
+        while not self.draining:
+            state = mapping.memory_state(*self._engine.memory_state())
+            now = asyncio.get_running_loop().time()
+            if now - told_at >= interval or state.pressure != told:
+                told_at, told = now, state.pressure
+                yield pb.WatchMemoryResponse(memory=state, models=self._engine.model_ids)
+            await asyncio.sleep(_SHORTEST_WATCH_SECONDS)
+
     async def SetPreviews(self, request: pb.SetPreviewsRequest, context: _Context) -> pb.SetPreviewsResponse:
         return pb.SetPreviewsResponse(found=self._engine.set_previews(request.attempt_id, request.interval_ms))
 
     async def GetHealth(self, request: pb.GetHealthRequest, context: _Context) -> pb.GetHealthResponse:
         attempts = self._engine.attempt_ids
-        memory = self._engine.memory.state()
         response = pb.GetHealthResponse(
             state=self._state(bool(attempts)),
             loop_count=self._engine.loop_count,
             phase=mapping.phase(self._engine.phase),
             attempt_ids=attempts,
             models=self._engine.model_ids,
-            memory=pb.MemoryState(
-                total_bytes=memory.total,
-                free_bytes=memory.free,
-                allocated_bytes=memory.allocated,
-                reserved_bytes=memory.reserved,
-                peak_bytes=memory.peak,
-            ),
+            memory=mapping.memory_state(*self._engine.memory_state()),
         )
         response.loop_age.FromNanoseconds(int(self._engine.loop_age * 1e9))
         return response

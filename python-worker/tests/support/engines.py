@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 import threading
 from collections import defaultdict
@@ -17,14 +18,19 @@ from diffusers import DiffusionPipeline
 from safelight_worker.engine.engine import Engine
 from safelight_worker.engine.events import TERMINAL, Event, Failed, PhaseStarted, Succeeded
 from safelight_worker.engine.models import ModelStore
-from safelight_worker.pipelines.schedulers import SchedulerChoice
-from safelight_worker.runners.runner import Picture
-from safelight_worker.types import ModelSpec, OptionValue, OutputFormat, Phase, Plan
+from safelight_worker.memory.probe import MemoryProbe
+from safelight_worker.pipelines.input_images import open_mask, open_rgb
+from safelight_worker.pipelines.schedulers import SchedulerChoice, choose
+from safelight_worker.runners.outputs import Picture
+from safelight_worker.types import ModelSpec, OptionValue, OutputFormat, Phase, Plan, Task
 
 CPU = torch.device("cpu")
 
 #: Seconds after which a test that waits has failed.
 PATIENCE = 60.0
+
+#: Images of an exact forward at 64 by 64 pixels.
+EXACT_IMAGES = 4
 
 _numbers = itertools.count(1)
 
@@ -95,14 +101,17 @@ class Workbench:
             self._watched.add(id(loaded.runner))
             finish = loaded.runner.finish
 
-            def kept(plan: Plan, state: Any) -> Picture:
-                picture: Picture = finish(plan, state)
-                self.pictures[plan.attempt_id].append(picture)
-                return picture
+            def kept(plan: Plan, state: Any) -> Any:
+                finished = finish(plan, state)
+                self.pictures[plan.attempt_id].append(finished.output)
+                return finished
 
             loaded.runner.finish = kept
             loaded.runner.row_cap = lambda plan: self.cap
             loaded.runner.measure = lambda plan: None
+            if loaded.runner.kind == "stepped":
+                # Measured caps differ from run to run, and with them the rows of exact forwards.
+                loaded.runner._caps._exact.update({"64x64": EXACT_IMAGES})
         return loaded
 
     def plan(self, source: Path, **changes: Any) -> Plan:
@@ -115,14 +124,14 @@ class Workbench:
 
     def run(self, plan: Plan) -> list[Picture]:
         """Float pictures of a plan that runs alone."""
-        self.load(plan.model.source, plan.model.id)
+        self.load(Path(plan.model.source), plan.model.id)
         self.submit(plan).succeeded()
         return self.pictures.pop(plan.attempt_id)
 
     def run_together(self, plans: Sequence[Plan]) -> list[Picture]:
         """First pictures of plans submitted at once."""
         for plan in plans:
-            self.load(plan.model.source, plan.model.id)
+            self.load(Path(plan.model.source), plan.model.id)
         for watcher in [self.submit(plan) for plan in plans]:
             watcher.succeeded()
         return [self.pictures.pop(plan.attempt_id)[0] for plan in plans]
@@ -131,8 +140,13 @@ class Workbench:
         self.engine.stop(PATIENCE)
 
 
+def store(folder: Path, budget_bytes: int = 0) -> ModelStore:
+    """Models on the CPU whose measurements are kept in a folder."""
+    return ModelStore(CPU, folder, MemoryProbe(CPU), budget_bytes=budget_bytes)
+
+
 def spec(source: Path, model_id: str = "") -> ModelSpec:
-    return ModelSpec(model_id or source.name, source)
+    return ModelSpec(model_id or source.name, str(source))
 
 
 def make_plan(source: Path, folder: Path, **changes: Any) -> Plan:
@@ -169,25 +183,37 @@ def reference(
     plan: Plan,
     seed: int | None = None,
     options: Mapping[str, OptionValue] | None = None,
+    **extra: Any,
 ) -> Picture:
-    """What diffusers' own call draws for a plan, on the very modules the engine uses."""
+    """What diffusers' own call draws for a plan, on the very modules the engine uses. ``pipe`` is of the plan's task."""
     torch.set_num_threads(1)
     own = copy.copy(pipe)
-    name = plan.scheduler or "DPMSolverMultistepScheduler"
-    chosen = {"use_karras_sigmas": True} if not plan.scheduler else dict(plan.scheduler_options)
-    own.scheduler = SchedulerChoice(name, options if options is not None else chosen).build(pipe.scheduler)
+    wish = dict(plan.scheduler_options) if options is None else dict(options)
+    if plan.scheduler or options is not None:
+        name = plan.scheduler or "DPMSolverMultistepScheduler"
+        own.scheduler = SchedulerChoice(name, wish).build(pipe.scheduler)
+    else:
+        own.scheduler = choose(pipe.scheduler, "", wish).build(pipe.scheduler)
     own.set_progress_bar_config(disable=True)
-    made = own(
-        plan.prompt,
-        negative_prompt=plan.negative_prompt or None,
-        num_inference_steps=plan.num_inference_steps,
-        guidance_scale=plan.guidance_scale,
-        width=plan.width,
-        height=plan.height,
-        generator=torch.Generator().manual_seed(plan.seeds[0] if seed is None else seed),
-        output_type="np",
-    )
-    picture: Picture = made.images[0]
+    arguments: dict[str, Any] = {
+        "negative_prompt": plan.negative_prompt or None,
+        "num_inference_steps": plan.num_inference_steps,
+        "guidance_scale": plan.guidance_scale,
+        "generator": torch.Generator().manual_seed(plan.seeds[0] if seed is None else seed),
+        "output_type": "np",
+    }
+    accepted = inspect.signature(type(own).__call__).parameters
+    inputs, sized = plan.inputs, {"width": plan.width, "height": plan.height}
+    if inputs.task is not Task.IMAGE_TO_IMAGE or "height" in accepted:
+        arguments |= sized
+    if inputs.init_image is not None:
+        arguments["image"] = open_rgb(inputs.init_image, "init_image", plan.width, plan.height)
+        arguments["strength"] = inputs.strength
+    if inputs.mask_image is not None:
+        arguments["mask_image"] = open_mask(inputs.mask_image, "mask_image", plan.width, plan.height)
+    if "true_cfg_scale" in accepted:
+        arguments["true_cfg_scale"] = plan.true_cfg_scale
+    picture: Picture = own(plan.prompt, **arguments, **extra).images[0]
     return picture
 
 

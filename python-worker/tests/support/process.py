@@ -25,15 +25,16 @@ PATIENCE = 120.0
 
 
 class WorkerProcess:
-    """``python -m safelight_worker`` on the CPU with one thread, and a client of it."""
+    """``python -m safelight_worker`` on the CPU with one thread, and a client of it. ``arguments`` are further ones of its
+    command line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *arguments: str) -> None:
         # A socket's path may have 100 bytes; pytest's folders are longer.
         self._sockets = tempfile.TemporaryDirectory(prefix="safelight-")
         self.address = f"unix:{self._sockets.name}/worker.sock"
         self.stderr = folder / "stderr.log"
         command = [sys.executable, "-m", "safelight_worker", "--socket", f"{self._sockets.name}/worker.sock"]
-        command += ["--device", "cpu:0", "--threads", "1", "--data-dir", str(folder / "data")]
+        command += ["--device", "cpu:0", "--threads", "1", "--data-dir", str(folder / "data"), *arguments]
         with self.stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
@@ -53,6 +54,12 @@ class WorkerProcess:
         """The stream of an attempt."""
         return self.stub.Run(pb.RunRequest(plan=plan), timeout=PATIENCE)
 
+    def load(self, source: Path, model_id: str = "tiny", **named: Any) -> pb.ModelFacts:
+        """Loads a model; what is told of it."""
+        spec = pb.ModelSpec(id=model_id, source=str(source))
+        answer: pb.LoadModelResponse = self.stub.LoadModel(pb.LoadModelRequest(model=spec, **named), timeout=PATIENCE)
+        return answer.model
+
     def health(self) -> pb.GetHealthResponse:
         answer: pb.GetHealthResponse = self.stub.GetHealth(pb.GetHealthRequest(), timeout=PATIENCE)
         return answer
@@ -67,6 +74,11 @@ class WorkerProcess:
     def terminate(self) -> None:
         """Asks it to end. Asking twice would make it end at once."""
         self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it in the middle of whatever it does."""
+        self.process.kill()
+        assert self.wait()[0] == -signal.SIGKILL
 
     def wait(self) -> tuple[int, str]:
         """Exit code, and what it wrote to stdout after the ready line. Stdin stays open: its end would kill the worker."""
@@ -97,6 +109,16 @@ def plan(source: Path, staging: Path, attempt_id: str, steps: int = 4, **changes
         output=pb.Output(staging_dir=str(staging), format=pb.OUTPUT_FORMAT_PNG),
         **changes,
     )
+
+
+def until(events: Iterator[pb.RunResponse], kind: str) -> pb.RunResponse:
+    """The next event of a kind."""
+    return next(event for event in events if event.WhichOneof("event") == kind)
+
+
+def last(events: Iterator[pb.RunResponse]) -> pb.RunResponse:
+    """The event that ends a stream."""
+    return list(events)[-1]
 
 
 def kinds(events: Iterator[pb.RunResponse]) -> list[str]:

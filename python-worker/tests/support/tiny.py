@@ -13,11 +13,24 @@ from diffusers import (
     AutoencoderKL,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 MERGES = ["r e", "re d</w>", "c i", "ci r", "b l", "u e</w>", "bl ue</w>", "a n", "an d</w>"]
 MAX_TOKENS = 32
@@ -51,13 +64,36 @@ def _text_encoder(tokens: CLIPTokenizer, width: int, projection: int | None = No
     return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config).eval()
 
 
-def _vae(**config: float) -> AutoencoderKL:
+def _t5_tokenizer() -> T5Tokenizer:
+    """Printable ASCII, one piece a character."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
+    return T5Tokenizer(
+        vocab=[*special, *((chr(code), -4.0) for code in range(33, 127))], extra_ids=0, model_max_length=MAX_TOKENS
+    )
+
+
+def _t5_encoder(tokens: T5Tokenizer, width: int) -> T5EncoderModel:
+    config = T5Config(
+        vocab_size=len(tokens),
+        d_model=width,
+        d_kv=16,
+        d_ff=2 * width,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
+        is_encoder_decoder=False,
+        use_cache=False,
+    )
+    return T5EncoderModel(config).eval()
+
+
+def _vae(latent_channels: int = 4, **config: float) -> AutoencoderKL:
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
         block_out_channels=(8, 16, 16),
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=4,
         sample_size=64,
         mid_block_add_attention=False,
@@ -119,7 +155,66 @@ def sdxl() -> StableDiffusionXLPipeline:
     )
 
 
-BUILDERS = {"sd": sd, "sdxl": sdxl}
+def sd3(t5: bool = True) -> StableDiffusion3Pipeline:
+    """64 by 64 pixels, three text encoders or two."""
+    torch.manual_seed(0)
+    tokens = tokenizer()
+    pieces = _t5_tokenizer() if t5 else None
+    transformer = SD3Transformer2DModel(
+        sample_size=16,
+        in_channels=16,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=64,
+        caption_projection_dim=8 * 4,
+        pooled_projection_dim=16 + 16,
+        pos_embed_max_size=24,
+        qk_norm="rms_norm",
+    )
+    return StableDiffusion3Pipeline(
+        transformer=transformer.eval(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=_vae(16, use_quant_conv=False, use_post_quant_conv=False, scaling_factor=1.5305, shift_factor=0.0609),
+        text_encoder=_text_encoder(tokens, 32, projection=16),
+        tokenizer=tokens,
+        text_encoder_2=_text_encoder(tokens, 32, projection=16),
+        tokenizer_2=tokenizer(),
+        text_encoder_3=_t5_encoder(pieces, 64) if pieces else None,
+        tokenizer_3=pieces,
+    )
+
+
+def flux(guidance_embeds: bool = True) -> FluxPipeline:
+    """64 by 64 pixels; the schedule follows the size. Distilled on guidance, or on steps as "schnell" is."""
+    torch.manual_seed(0)
+    tokens, pieces = tokenizer(), _t5_tokenizer()
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=4 * 4,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        guidance_embeds=guidance_embeds,
+        axes_dims_rope=(4, 6, 6),
+    )
+    return FluxPipeline(
+        transformer=transformer.eval(),
+        scheduler=FlowMatchEulerDiscreteScheduler(
+            use_dynamic_shifting=True, shift=3.0, base_image_seq_len=16, max_image_seq_len=256
+        ),
+        vae=_vae(use_quant_conv=False, use_post_quant_conv=False, scaling_factor=0.3611, shift_factor=0.1159),
+        text_encoder=_text_encoder(tokens, 32),
+        tokenizer=tokens,
+        text_encoder_2=_t5_encoder(pieces, 32),
+        tokenizer_2=pieces,
+    )
+
+
+BUILDERS = {"sd": sd, "sdxl": sdxl, "sd3": sd3, "flux": flux}
 
 
 def write(name: str, folder: Path) -> Path:

@@ -10,6 +10,7 @@ import torch
 
 from safelight_worker.engine.events import Cancelled
 from safelight_worker.types import Plan
+from tests.support import tiny_other
 from tests.support.engines import Workbench
 from tests.support.gates import held, replaced
 
@@ -38,13 +39,20 @@ def portrait(pipe: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=["sd", "sdxl"])
-def folder(request: pytest.FixtureRequest, sd_folder: Path, sdxl_folder: Path) -> Path:
-    return {"sd": sd_folder, "sdxl": sdxl_folder}[request.param]
+@pytest.fixture(scope="module")
+def pixart_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A class that is run as whole calls."""
+    return tiny_other.write("pixart", tmp_path_factory.mktemp("models") / "pixart")
 
 
-def _plan(bench: Workbench, folder: Path) -> Plan:
-    return bench.plan(folder, scheduler="EulerAncestralDiscreteScheduler", guidance_scale=3.0)
+@pytest.fixture(params=["sd", "sdxl", "sd3", "flux", "pixart"])
+def folder(request: pytest.FixtureRequest, folders: dict[str, Path], pixart_folder: Path) -> Path:
+    return {**folders, "pixart": pixart_folder}[request.param]
+
+
+def _plan(bench: Workbench, folder: Path, prompt: str = "a red circle") -> Plan:
+    scheduler = "" if folder.name in ("sd3", "flux") else "EulerAncestralDiscreteScheduler"
+    return bench.plan(folder, scheduler=scheduler, guidance_scale=3.0, prompt=prompt)
 
 
 def test_after_a_success(bench: Workbench, folder: Path) -> None:
@@ -54,11 +62,13 @@ def test_after_a_success(bench: Workbench, folder: Path) -> None:
     assert portrait(pipe) == before
 
 
-@pytest.mark.parametrize("component", ["text_encoder", "unet", "vae"])
+@pytest.mark.parametrize("component", ["text_encoder", "denoiser", "vae"])
 def test_after_a_failure(bench: Workbench, folder: Path, component: str) -> None:
     pipe = bench.load(folder).model.pipe
     before = portrait(pipe)
-    module, name = (pipe.vae, "decode") if component == "vae" else (getattr(pipe, component), "forward")
+    parts: dict[str, Any] = pipe.components
+    parts = {**parts, "denoiser": parts.get("unet") or parts.get("transformer")}
+    module, name = (pipe.vae, "decode") if component == "vae" else (parts[component], "forward")
 
     def breaking(_original: Any) -> Any:
         def run(*_: Any, **__: Any) -> Any:
@@ -68,7 +78,9 @@ def test_after_a_failure(bench: Workbench, folder: Path, component: str) -> None
 
     had = name in vars(module)
     with replaced(module, name, breaking):
-        assert "boom" in bench.submit(_plan(bench, folder)).failed().message
+        # A prompt of its own: one that came before would not be encoded.
+        plan = _plan(bench, folder, prompt=f"a prompt for the {component}")
+        assert "boom" in bench.submit(plan).failed().message
     if not had:
         delattr(module, name)
     assert portrait(pipe) == before
@@ -87,9 +99,10 @@ def test_after_a_cancel(bench: Workbench, folder: Path) -> None:
     assert portrait(pipe) == before
 
 
-def test_what_a_call_changes_on_shared_modules_is_put_back(bench: Workbench, sdxl_folder: Path) -> None:
-    """SDXL casts its VAE, others swap attention processors; when such a call breaks off, nobody else would restore them."""
-    loaded = bench.load(sdxl_folder)
+def test_what_a_call_changes_on_shared_modules_is_put_back(bench: Workbench, pixart_folder: Path) -> None:
+    """Some calls cast the VAE, others swap attention processors; when one breaks off, nobody else would restore them."""
+    loaded = bench.load(pixart_folder)
+    assert loaded.runner.kind == "exclusive"
     pipe = loaded.model.pipe
     before = portrait(pipe)
 
@@ -97,12 +110,33 @@ def test_what_a_call_changes_on_shared_modules_is_put_back(bench: Workbench, sdx
         def run(*_: Any, **__: Any) -> Any:
             pipe.vae.to(torch.float64)
             pipe.vae.enable_tiling()
-            pipe.unet.set_default_attn_processor()
+            pipe.transformer.set_default_attn_processor()
             raise RuntimeError("boom")
 
         return run
 
     with replaced(pipe.vae, "decode", meddling):
-        bench.submit(_plan(bench, sdxl_folder)).failed()
+        assert "boom" in bench.submit(_plan(bench, pixart_folder)).failed().message
+    del pipe.vae.decode
+    assert portrait(pipe) == before
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl", "sd3", "flux"])
+def test_a_vae_that_a_step_adapter_cast_comes_back_when_the_decode_breaks_off(
+    bench: Workbench, folders: dict[str, Path], family: str
+) -> None:
+    """SDXL's is cast up around its use."""
+    pipe = bench.load(folders[family]).model.pipe
+    before = portrait(pipe)
+
+    def meddling(_original: Any) -> Any:
+        def run(*_: Any, **__: Any) -> Any:
+            pipe.vae.to(torch.float64)
+            raise RuntimeError("boom")
+
+        return run
+
+    with replaced(pipe.vae, "decode", meddling):
+        assert "boom" in bench.submit(_plan(bench, folders[family])).failed().message
     del pipe.vae.decode
     assert portrait(pipe) == before

@@ -40,7 +40,7 @@ def held_in(bench: Workbench, phase: Phase, folder: Path) -> Iterator[Gate]:
         with held(delivery, "validate") as gate:
             yield gate
     elif phase is Phase.DENOISE:
-        with held(runner, "tick", when=lambda states, _: states[0].step == 2) as gate:
+        with held(runner, "tick", when=lambda states, *_: states[0].step == 2) as gate:
             yield gate
     else:
         method = {Phase.ENCODE: "encode", Phase.PREPARE: "prepare", Phase.DECODE: "finish"}[phase]
@@ -85,9 +85,9 @@ def test_a_cancel_ends_an_attempt_that_waits(fresh_bench: Workbench, sd_folder: 
     assert waiting.of(PhaseStarted) == []
 
 
-def test_a_cancel_breaks_off_a_whole_call_at_its_next_step(fresh_bench: Workbench, sdxl_folder: Path) -> None:
-    fresh_bench.load(sdxl_folder)
-    plan = fresh_bench.plan(sdxl_folder, num_inference_steps=50)
+def test_a_cancel_breaks_off_a_whole_call_at_its_next_step(fresh_bench: Workbench, pixart_folder: Path) -> None:
+    fresh_bench.load(pixart_folder)
+    plan = fresh_bench.plan(pixart_folder, num_inference_steps=50)
     with held(fresh_bench.engine._ticker, "_beat") as gate:
         watcher = fresh_bench.submit(plan)
         gate.wait_reached()

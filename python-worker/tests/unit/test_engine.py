@@ -23,9 +23,9 @@ def recorded_ticks(runner: Any) -> Iterator[list[list[Any]]]:
     ticks: list[list[Any]] = []
 
     def recording(tick: Any) -> Any:
-        def record(states: Any, on_progress: Any) -> None:
+        def record(states: Any, on_progress: Any, rows: int) -> None:
             ticks.append(list(states))
-            tick(states, on_progress)
+            tick(states, on_progress, rows)
 
         return record
 
@@ -124,8 +124,8 @@ def test_second_order_schedulers_tell_the_steps_they_take(fresh_bench: Workbench
     assert [(each.step, each.steps) for each in watcher.of(StepFinished)] == [(n, 7) for n in range(1, 8)]
 
 
-def test_steps_of_whole_calls_are_counted_through(fresh_bench: Workbench, sdxl_folder: Path) -> None:
-    watcher = fresh_bench.submit(fresh_bench.plan(sdxl_folder, seeds=(1, 2), num_inference_steps=2))
+def test_steps_of_whole_calls_are_counted_through(fresh_bench: Workbench, pixart_folder: Path) -> None:
+    watcher = fresh_bench.submit(fresh_bench.plan(pixart_folder, seeds=(1, 2), num_inference_steps=2))
     watcher.succeeded()
     assert [(each.step, each.steps) for each in watcher.of(StepFinished)] == [(1, 4), (2, 4), (3, 4), (4, 4)]
 

@@ -100,11 +100,3 @@ def test_overlapping_requests_draw_what_each_draws_alone(bench: Workbench, sd_fo
     bytes_apart = [np.abs((a * 255).round() - (b * 255).round()) for a, b in zip(together, alone, strict=True)]
     assert max(apart.max() for apart in bytes_apart) <= 1
     assert np.mean([np.mean(apart > 0) for apart in bytes_apart]) < CHANGED_BYTES
-
-
-def test_a_pipeline_without_an_adapter_draws_what_pipe_draws(bench: Workbench, sdxl_folder: Path) -> None:
-    plan = bench.plan(sdxl_folder, scheduler="EulerDiscreteScheduler", seeds=(3, 4))
-    pictures = bench.run(plan)
-    pipe = bench.load(sdxl_folder).model.pipe
-    assert same(pictures[0], reference(pipe, plan, 3))
-    assert same(pictures[1], reference(pipe, plan, 4))

@@ -14,6 +14,7 @@ import torch
 from safelight_worker.engine import delivery
 from safelight_worker.engine.models import ModelStore
 from safelight_worker.engine.saving import save
+from safelight_worker.runners.runner import Finished
 from safelight_worker.types import FailureKind, Phase
 from tests.support.engines import CPU, Workbench, reference, same
 from tests.support.exactness import TOLERANCE
@@ -26,10 +27,10 @@ def raising(error: Exception, when: Callable[[list[Any]], bool]) -> Callable[[An
     """Makes a ``predict`` that raises for some states."""
 
     def make(predict: Any) -> Any:
-        def run(states: Any) -> Any:
+        def run(states: Any, rows: int = 0) -> Any:
             if when(list(states)):
                 raise error
-            return predict(states)
+            return predict(states, rows)
 
         return run
 
@@ -112,14 +113,14 @@ def test_a_step_that_breaks_off_leaves_the_state_as_before(fresh_bench: Workbenc
         with replaced(runner._adapter, "apply", breaking), pytest.raises(RuntimeError, match="moved on"):
             runner.tick([state], lambda *_: None)
         after = runner.to_host(state)
-        assert after.step == before.step == 1
-        assert torch.equal(after.latents, before.latents)
-        assert torch.equal(after.generator, before.generator)
-        assert after.scheduler.fields.keys() == before.scheduler.fields.keys()
-        assert repr(after.scheduler.fields) == repr(before.scheduler.fields)
+        assert after["step"] == before["step"] == 1
+        assert torch.equal(after["latents"], before["latents"])
+        assert torch.equal(after["generator"], before["generator"])
+        assert after["scheduler"]["fields"].keys() == before["scheduler"]["fields"].keys()
+        assert repr(after["scheduler"]["fields"]) == repr(before["scheduler"]["fields"])
         while state.step < state.steps:
             runner.tick([state], lambda *_: None)
-        picture = runner.finish(plan, state)
+        picture = runner.finish(plan, state).output
     assert same(picture, reference(loaded.model.pipe, plan, 7))
 
 
@@ -142,7 +143,7 @@ def test_a_picture_that_shows_nothing_is_rejected_and_not_kept(
     def second_is_bad(finish: Any) -> Any:
         def run(plan: Any, state: Any) -> Any:
             made.append(finish(plan, state))
-            return made[-1] if len(made) == 1 else picture
+            return made[-1] if len(made) == 1 else Finished(picture)
 
         return run
 

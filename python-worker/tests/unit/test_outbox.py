@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from safelight_worker.engine.events import Cancelled, Event, PhaseStarted, Preview, StepFinished
+from safelight_worker.engine.events import (
+    Cancelled,
+    Checkpointed,
+    Event,
+    PhaseStarted,
+    Preview,
+    StepFinished,
+    Suspended,
+)
 from safelight_worker.service.outbox import Outbox
 from safelight_worker.types import Phase
 
@@ -29,6 +37,18 @@ def test_unread_previews_give_way_to_the_latest_and_steps_around_them_too() -> N
     for step in range(1, 100):
         events += [StepFinished(step, 99, 1), Preview(step, b"")]
     assert read_late(*events, Cancelled()) == [StepFinished(99, 99, 1), Preview(99, b""), Cancelled()]
+
+
+def test_an_unread_checkpoint_gives_way_to_the_one_that_replaced_it() -> None:
+    marks = [Checkpointed("checkpoint.safetensors", step, 100 + step) for step in (2, 4, 6)]
+    steps = [StepFinished(step, 9, 1) for step in (3, 7)]
+    told = read_late(marks[0], marks[1], steps[0], marks[2], steps[1], Cancelled())
+    assert told == [marks[2], steps[1], Cancelled()]
+
+
+def test_a_suspension_is_the_end() -> None:
+    ended = Suspended(Checkpointed("checkpoint.safetensors", 3, 100))
+    assert read_late(StepFinished(3, 9, 1), ended, PhaseStarted(Phase.DECODE)) == [StepFinished(3, 9, 1), ended]
 
 
 def test_every_phase_arrives_in_order() -> None:

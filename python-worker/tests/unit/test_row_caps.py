@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from safelight_worker.memory.probe import MemoryProbe
 from safelight_worker.runners.row_caps import BUDGET_IN_FLIGHT, RowCaps, measure_cap
-from tests.support.engines import CPU, Workbench
+from tests.support.engines import CPU, PATIENCE, Workbench, same, spec, store
 
 
 class Device:
@@ -122,15 +123,137 @@ def test_what_was_cut_short_is_not_kept(caps: Callable[[], RowCaps]) -> None:
     assert caps().known("64x64") is None
 
 
-@pytest.mark.parametrize("content", ["", "[1, 2]", '{"64x64": "many"}', '{"64x64": 0}', '{"64x64": null}', "{"])
+DAMAGED = [
+    "",
+    "{",
+    "[1, 2]",
+    "null",
+    '{"64x64": 4}',
+    '{"caps": {"64x64": 4}}',
+    '{"caps": [], "exact": {}}',
+    '{"caps": {"64x64": "many"}, "exact": {}}',
+    '{"caps": {"64x64": 0}, "exact": {}}',
+    '{"caps": {"64x64": null}, "exact": {}}',
+    '{"caps": {"64x64": 4}, "exact": {"64x64": -4}}',
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_file_is_measured_again(caps: Callable[[], RowCaps], tmp_path: Path, content: str) -> None:
     file = tmp_path / "deep" / "row-caps-here.json"
     file.parent.mkdir()
     file.write_text(content)
     again = caps()
     assert again.known("64x64") is None
-    again.measure("64x64", lambda _images: None, 4.0)
-    assert list(json.loads(file.read_text())) == ["64x64"]
+    assert again.exact("64x64") is None
+    cap = again.measure("64x64", lambda _images: None, 4.0)
+    assert json.loads(file.read_text()) == {"caps": {"64x64": cap}, "exact": {}}
+
+
+# -------------------------------------------------------------------- exact forwards
+
+
+CHEAPEST_AT_2 = {1: 2.0, 2: 0.5, 4: 2.0, 8: 2.0, 16: 2.0}
+CHEAPEST_AT_4 = {1: 2.0, 2: 1.5, 4: 0.5, 8: 2.0, 16: 2.0}
+
+
+def measured(caps: RowCaps, shape: str, table: dict[int, float]) -> int:
+    """The cap that a device with these costs gets."""
+    device = Device(table)
+    caps._clock = device.clock
+    return caps.measure(shape, device.forward, 4.0)
+
+
+def test_exact_forwards_have_the_images_of_the_first_cap_for_good(caps: Callable[[], RowCaps]) -> None:
+    first = caps()
+    assert first.exact("64x64") is None
+    assert measured(first, "64x64", CHEAPEST_AT_2) == 2
+    assert first.fix_exact("64x64") == 2
+    assert measured(first, "64x64", CHEAPEST_AT_4) == 4
+    assert first.known("64x64") == 4
+    assert first.fix_exact("64x64") == first.exact("64x64") == 2
+
+
+def test_they_are_kept_across_a_restart_and_when_the_cap_is_measured_anew_after_it(
+    caps: Callable[[], RowCaps], tmp_path: Path
+) -> None:
+    first = caps()
+    measured(first, "64x64", CHEAPEST_AT_2)
+    first.fix_exact("64x64")
+    second = caps()
+    assert (second.known("64x64"), second.exact("64x64")) == (2, 2)
+    assert second.exact_images() == {"64x64": 2}
+    measured(second, "64x64", CHEAPEST_AT_4)
+    third = caps()
+    assert (third.known("64x64"), third.exact("64x64"), third.fix_exact("64x64")) == (4, 2, 2)
+    file = tmp_path / "deep" / "row-caps-here.json"
+    assert json.loads(file.read_text()) == {"caps": {"64x64": 4}, "exact": {"64x64": 2}}
+
+
+def test_a_cap_that_was_cut_short_is_forgotten_and_the_images_of_exact_forwards_are_not(
+    caps: Callable[[], RowCaps],
+) -> None:
+    def out(images: int) -> None:
+        if images > 1:
+            raise MemoryError
+
+    first = caps()
+    first.measure("64x64", out, 4.0)
+    assert first.fix_exact("64x64") == 1
+    second = caps()
+    assert (second.known("64x64"), second.exact("64x64")) == (None, 1)
+    measured(second, "64x64", CHEAPEST_AT_4)
+    assert (second.known("64x64"), second.fix_exact("64x64")) == (4, 1)
+
+
+def test_of_two_workers_the_first_to_fix_them_counts_for_both(caps: Callable[[], RowCaps]) -> None:
+    one, other = caps(), caps()
+    measured(one, "64x64", CHEAPEST_AT_2)
+    measured(other, "64x64", CHEAPEST_AT_4)
+    assert one.fix_exact("64x64") == 2
+    assert other.fix_exact("64x64") == 2
+    measured(other, "32x32", CHEAPEST_AT_4)
+    measured(one, "16x16", CHEAPEST_AT_2)
+    after = caps()
+    assert after.exact_images() == {"64x64": 2}
+    # Either cap is as good; both are right for this machine.
+    assert after.as_dict().pop("64x64") in (2, 4)
+    assert after.as_dict().keys() == {"64x64", "32x32", "16x16"}
+
+
+def test_they_hold_in_this_process_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    caps = RowCaps("here", tmp_path / "file", MemoryProbe(CPU))
+    measured(caps, "64x64", CHEAPEST_AT_2)
+    assert caps.fix_exact("64x64") == 2
+    measured(caps, "64x64", CHEAPEST_AT_4)
+    assert caps.fix_exact("64x64") == 2
+
+
+def test_exact_pictures_are_the_same_bits_after_a_restart_with_another_cap(tmp_path: Path, sd_folder: Path) -> None:
+    def drawn(name: str, cap: int) -> tuple[Any, int]:
+        bench = Workbench(tmp_path / name, store(tmp_path / "caps"))
+        try:
+            runner: Any = bench.engine.load(spec(sd_folder)).result(PATIENCE).runner
+            runner._caps._caps["64x64"] = cap
+            kept: list[Any] = []
+            finish = runner.finish
+
+            def keeping(plan: Any, state: Any) -> Any:
+                kept.append(finish(plan, state))
+                return kept[-1]
+
+            runner.finish = keeping
+            effective = bench.submit(bench.plan(sd_folder, exact=True)).succeeded().effective
+            return kept[0].output, effective.exact_rows
+        finally:
+            bench.stop()
+
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    (first, rows), (second, rows_again) = drawn("first", 3), drawn("second", 8)
+    assert rows == rows_again == 6
+    assert same(first, second)
 
 
 def test_a_folder_that_cannot_be_written_costs_only_the_memory_of_it(tmp_path: Path) -> None:

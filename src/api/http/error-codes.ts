@@ -58,7 +58,8 @@ const TABLE = {
   body_too_large: {
     status: 413,
     title: 'The body is too large',
-    meaning: 'The limit is the setting `http.body_limit_bytes`.',
+    meaning:
+      'The limit of a submission is the setting `http.max_body_bytes`, that of any other request `http.body_limit_bytes`.',
   },
   unsupported_media_type: {
     status: 415,
@@ -85,7 +86,7 @@ const TABLE = {
     status: 503,
     title: 'The server cannot keep jobs now',
     meaning:
-      'The store of jobs does not answer: its disk is full, or the server is stopping. Nothing was written; try again.',
+      'The store of jobs or of pictures does not answer: its disk is full, or the server is stopping. Nothing was written; try again.',
   },
   not_ready: {
     status: 503,

@@ -11,9 +11,13 @@ const JSON_TYPES: Readonly<Record<string, string>> = { int: 'integer', record: '
 /** A finding of zod as a field problem: what is wrong, and what would be accepted. */
 export function issueProblem(issue: Issue, field: string, given: unknown): FieldProblem {
   const value = issue.path.reduce(childOf, given);
-  const name = [field, ...issue.path.map(String)].join('.').slice(0, 160).toWellFormed();
+  const name = issue.path.reduce<string>(nameOf, field).slice(0, 160).toWellFormed();
   const { message, limit } = explained(issue, value);
   return { field: name, message, value, limit };
+}
+
+function nameOf(parent: string, key: PropertyKey): string {
+  return typeof key === 'number' ? `${parent}[${key}]` : `${parent}.${String(key)}`;
 }
 
 function childOf(parent: unknown, key: PropertyKey): unknown {
@@ -43,6 +47,8 @@ function explained(issue: Issue, value: unknown): { message: string; limit: unkn
       return { message: `must be at least ${amount(issue.minimum, issue.origin)}`, limit: { min: issue.minimum } };
     case 'invalid_union':
       return { message: 'must be a boolean, a number or a string', limit: { type: ['boolean', 'number', 'string'] } };
+    case 'unrecognized_keys':
+      return { message: `has unknown fields: ${issue.keys.slice(0, 5).join(', ')}`, limit: null };
     case 'custom':
       return { message: issue.message, limit: issue.params?.limit ?? null };
     default:

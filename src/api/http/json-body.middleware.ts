@@ -26,7 +26,7 @@ export class JsonBodyMiddleware implements NestMiddleware {
   private async read(request: Request): Promise<unknown> {
     try {
       checkType(request);
-      const bytes = await collect(request, this.http.bodyLimitBytes);
+      const bytes = await collect(request, isSubmission(request) ? this.http.maxBodyBytes : this.http.bodyLimitBytes);
       return parse(decode(bytes));
     } catch (error) {
       // What is not read is thrown away while it comes, so that the client gets to read the answer instead of an error of
@@ -39,6 +39,11 @@ export class JsonBodyMiddleware implements NestMiddleware {
 
 function hasBody({ headers }: Request): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+/** Submissions carry pictures. */
+function isSubmission({ originalUrl }: Request): boolean {
+  return /^\/v1\/jobs(?:\/batch)?\/?(?:\?|$)/i.test(originalUrl);
 }
 
 function checkType({ headers }: Request): void {

@@ -2,6 +2,7 @@ import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
 import { Catch, HttpException, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
 
+import { ArtifactStoreUnavailableError } from '../../jobs/ports/artifact-store.port.js';
 import { StoreUnavailableError } from '../../jobs/ports/job-store.port.js';
 import { allowedMethods } from './allowed-methods.js';
 import { codeOfStatus, ERRORS } from './error-codes.js';
@@ -41,15 +42,21 @@ export class ProblemFilter implements ExceptionFilter {
 
 function asProblem(error: unknown, request: Request): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof StoreUnavailableError) {
+  const store = unavailableStore(error);
+  if (store !== null) {
     const headers = { 'Retry-After': String(STORE_RETRY_SECONDS) };
-    return new Problem('unavailable', 'the store of jobs cannot be used now; nothing was written', { headers });
+    return new Problem('unavailable', `the store of ${store} cannot be used now; nothing was written`, { headers });
   }
   if (error instanceof HttpException && error.getStatus() === 404) return unrouted(request);
   const status = statusOf(error);
   if (status === null || status >= 500) return new Problem('internal', 'the request failed inside the server');
   const code = codeOfStatus(status);
   return new Problem(code, ERRORS[code].meaning);
+}
+
+function unavailableStore(error: unknown): 'jobs' | 'pictures' | null {
+  if (error instanceof StoreUnavailableError) return 'jobs';
+  return error instanceof ArtifactStoreUnavailableError ? 'pictures' : null;
 }
 
 function unrouted(request: Request): Problem {

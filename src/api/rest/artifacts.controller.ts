@@ -25,8 +25,8 @@ export class ArtifactsController {
   ) {}
 
   @Get(':index')
-  @ApiOperation({ operationId: 'getArtifact', summary: 'Read a picture' })
-  @Answers(200, 'The bytes; the entity tag is their SHA-256.', ['image/png', 'image/webp', 'image/jpeg'])
+  @ApiOperation({ operationId: 'getArtifact', summary: 'Read a picture or a video' })
+  @Answers(200, 'The bytes; the entity tag is their SHA-256.', ['image/png', 'image/webp', 'image/jpeg', 'video/mp4'])
   @Answers(304, 'The client has it already.')
   @TakesJobId()
   @ApiParam({ name: 'index', schema: { type: 'integer', minimum: 0 } })

@@ -78,7 +78,7 @@ describe('bad input to POST /v1/jobs', () => {
     ],
     ['scheduler options in a list', '"scheduler_options": []', 'scheduler_options', '[]', { type: 'object' }],
     ['an unknown priority', '"priority": "hihg"', 'priority', 'hihg', ['urgent', 'high', 'normal', 'low']],
-    ['an unknown format', '"output_format": "gif"', 'output_format', 'gif', ['png', 'webp', 'jpeg']],
+    ['an unknown format', '"output_format": "gif"', 'output_format', 'gif', ['png', 'webp', 'jpeg', 'mp4']],
     ['a flag in words', '"exact": "true"', 'exact', 'true', { type: 'boolean' }],
     ['an unknown degradation', '"max_degradation": "some"', 'max_degradation', 'some', expect.any(Array)],
     [

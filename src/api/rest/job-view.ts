@@ -48,6 +48,8 @@ function requestView(request: GenerationRequest): JobView['request'] {
     ...request,
     seed: exactInteger(request.seed),
     scheduler_options: { ...request.scheduler_options },
+    controls: request.controls?.map((control) => ({ ...control })),
+    loras: request.loras?.map((lora) => ({ ...lora })),
     start_by: timeViewOrNull(request.start_by),
     finish_by: timeViewOrNull(request.finish_by),
   };

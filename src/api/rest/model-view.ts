@@ -1,4 +1,4 @@
-import type { ModelDescription } from '../../domain/generation/model-description.js';
+import type { ModelAddOn, ModelDescription } from '../../domain/generation/model-description.js';
 import type { WorkerDescription } from '../../domain/placement/worker-description.js';
 import { takesAttempts } from '../../domain/placement/worker-state.js';
 import type { ModelView } from './dto/model-schemas.js';
@@ -7,6 +7,7 @@ import type { ModelView } from './dto/model-schemas.js';
 export function modelView(model: ModelDescription, workers: readonly WorkerDescription[]): ModelView {
   const serving = workers.filter(({ state }) => takesAttempts(state));
   const { id, family, isDefault, limits, defaults, schedulers, capabilities } = model;
+  const idsOf = (addOns: readonly ModelAddOn[]) => addOns.map((addOn) => addOn.id);
   return {
     id,
     family,
@@ -17,5 +18,8 @@ export function modelView(model: ModelDescription, workers: readonly WorkerDescr
     defaults: { ...defaults },
     schedulers: [...schedulers],
     capabilities: [...capabilities],
+    loras: idsOf(model.loras),
+    controlnets: idsOf(model.controlnets),
+    ip_adapters: idsOf(model.ipAdapters),
   };
 }

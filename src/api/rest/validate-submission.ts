@@ -68,12 +68,22 @@ function judgedAnyway(
   judge: Judge,
   prefix: string,
 ): FieldProblem[] {
-  const told = new Set(found.map(({ field }) => field.slice(prefix.length).split('.')[0]));
+  const told = new Set(found.map(({ field }) => topField(field.slice(prefix.length))));
   if (told.has('model')) return [];
-  const resolution = resolveRequest(input, judge.models, judge.now, () => '0');
+  const judged = told.has('init_image') ? withoutWhatNeedsIt(input) : input;
+  const resolution = resolveRequest(judged, judge.models, judge.now, () => '0');
   if (resolution.ok) return [];
-  const fresh = resolution.problems.filter(({ field }) => !told.has(field.split('.')[0]));
+  const fresh = resolution.problems.filter(({ field }) => !told.has(topField(field)));
   return fresh.map((problem) => ({ ...problem, field: prefix + problem.field }));
+}
+
+function topField(field: string): string {
+  return field.split(/[.[]/, 1)[0] as string;
+}
+
+/** Beside an `init_image` that could not be read, to ask for one would mislead. */
+function withoutWhatNeedsIt({ mask_image: _mask, strength: _strength, ...rest }: GenerationInput): GenerationInput {
+  return rest;
 }
 
 /** An unreadable prompt is empty here; its own problem stands already. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { stringify } from 'yaml';
 
 import { answerJson, StubApi } from '../../../test/support/cli.js';
 import { loadSettings } from '../../config/load-settings.js';
@@ -84,18 +85,26 @@ describe('the doctor looks at', () => {
     expect(describeGpus(csv, '2.13.0+cpu')[1]).toMatchObject({ area: 'torch', status: 'fail' });
   });
 
-  it('models', async () => {
-    mkdirSync(join(cwd, 'good', 'unet'), { recursive: true });
-    const index = { _class_name: 'StableDiffusionPipeline', unet: ['diffusers', 'UNet'], safety_checker: [null, null] };
-    writeFileSync(join(cwd, 'good', 'model_index.json'), JSON.stringify(index));
-    writeFileSync(join(cwd, 'good', 'unet', 'w.safetensors'), Buffer.alloc(2048));
-    mkdirSync(join(cwd, 'half'));
-    writeFileSync(join(cwd, 'half', 'model_index.json'), JSON.stringify({ ...index, vae: ['diffusers', 'VAE'] }));
-    const listed = ['good', 'half', 'gone'].map((id) => `  - { id: ${id}, source: ./${id} }\n`).join('');
-    expect(await checkModels(settings(`embedded_model: false\nmodels:\n${listed}`))).toMatchObject([
-      { area: 'model good', status: 'ok', message: expect.stringContaining('StableDiffusionPipeline, 2.1 KiB at') },
-      { area: 'model half', status: 'fail', message: expect.stringContaining('lacks unet, vae') },
-      { area: 'model gone', status: 'fail', message: expect.stringContaining('there is no') },
+  it('models, as far as it can without Python', async () => {
+    mkdirSync(join(cwd, 'good'));
+    writeFileSync(join(cwd, 'one.safetensors'), '');
+    const models = [
+      { id: 'good', source: './good' },
+      { id: 'one', source: './one.safetensors', config: './good' },
+      { id: 'bare', source: './one.safetensors', config: './none' },
+      { id: 'gone', source: './gone' },
+      { id: 'far', source: 'owner/name' },
+      { id: 'styled', source: './good', loras: [{ id: 'ink', source: './ink.safetensors' }] },
+    ];
+    const told = { embedded_model: false, workers: { python: '/no/such/python' }, models };
+    const unseen = { status: 'warn', message: expect.stringContaining('was not looked at: /no/such/python cannot') };
+    expect(await checkModels(settings(stringify(told)))).toMatchObject([
+      { area: 'model good', ...unseen },
+      { area: 'model one', ...unseen },
+      { area: 'model bare', status: 'fail', message: expect.stringContaining(`there is no ${join(cwd, 'none')}`) },
+      { area: 'model gone', status: 'fail', message: expect.stringContaining(`there is no ${join(cwd, 'gone')}`) },
+      { area: 'model far', ...unseen },
+      { area: 'model styled', status: 'fail', message: expect.stringContaining('which it lists as ink') },
     ]);
   });
 

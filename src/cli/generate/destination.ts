@@ -37,8 +37,8 @@ export function chooseFormat(format: PictureFormat | undefined, destination: Des
   const promised = formatOfName(destination.path);
   if (promised === undefined) {
     throw cannotWrite(
-      `${destination.path} has the extension of no picture format.`,
-      'end the name of --out in .png, .webp or .jpg.',
+      `${destination.path} has the extension of no picture or video format.`,
+      'end the name of --out in .png, .webp, .jpg or .mp4.',
     );
   }
   if (format !== undefined && promised !== null && format !== promised) {

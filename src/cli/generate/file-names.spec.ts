@@ -26,13 +26,19 @@ describe('the name of a picture', () => {
   });
 
   it('goes with the format', () => {
-    expect(['a.PNG', 'a.jpg', 'a.jpeg', 'a', 'a.gif'].map(formatOfName)).toEqual([
+    expect(['a.PNG', 'a.mp4', 'a.jpg', 'a.jpeg', 'a', 'a.gif'].map(formatOfName)).toEqual([
       'png',
+      'mp4',
       'jpeg',
       'jpeg',
       null,
       undefined,
     ]);
-    expect(['image/png', 'image/jpeg', 'image/webp'].map(extensionOf)).toEqual(['.png', '.jpg', '.webp']);
+    expect(['image/png', 'image/jpeg', 'image/webp', 'video/mp4'].map(extensionOf)).toEqual([
+      '.png',
+      '.jpg',
+      '.webp',
+      '.mp4',
+    ]);
   });
 });

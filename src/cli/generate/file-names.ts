@@ -1,6 +1,7 @@
 import { extname } from 'node:path';
 
-export type PictureFormat = 'png' | 'webp' | 'jpeg';
+/** `mp4` holds all frames of a video. */
+export type PictureFormat = 'png' | 'webp' | 'jpeg' | 'mp4';
 
 const LONGEST_SLUG = 48;
 
@@ -44,6 +45,7 @@ const EXTENSIONS: Readonly<Record<string, PictureFormat>> = {
   '.webp': 'webp',
   '.jpg': 'jpeg',
   '.jpeg': 'jpeg',
+  '.mp4': 'mp4',
 };
 
 /** The format a file name promises; null when it has no extension, undefined when it promises something else. */

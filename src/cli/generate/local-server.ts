@@ -16,12 +16,13 @@ export async function startLocalServer(settings: Settings): Promise<LocalServer>
   const { createLog } = await import('../../telemetry/log.js');
   const { HttpConfig } = await import('../../config/http.config.js');
   const file = logFileOf(settings);
+  const { bodyLimitBytes, maxBodyBytes } = settings.http;
   try {
     const log = createLog(settings.log.level, file);
     return await startServer(
       {
         ...settings,
-        http: new HttpConfig({ host: '127.0.0.1', port: 0, bodyLimitBytes: settings.http.bodyLimitBytes }),
+        http: new HttpConfig({ host: '127.0.0.1', port: 0, bodyLimitBytes, maxBodyBytes }),
       },
       { log },
     );

@@ -1,5 +1,7 @@
 import { exactInteger } from '../client/json.js';
+import type { LoraArgument } from '../arguments.js';
 import type { PictureFormat } from './file-names.js';
+import type { PictureFields } from './input-pictures.js';
 
 /** Options of `safelight generate` that describe the picture. */
 export interface PictureOptions {
@@ -11,11 +13,18 @@ export interface PictureOptions {
   readonly guidance?: number;
   readonly scheduler?: string;
   readonly images?: number;
+  readonly strength?: number;
+  readonly lora?: readonly LoraArgument[];
   readonly priority?: string;
 }
 
 /** The body of POST /v1/jobs. What was not said is left out: the model's defaults are the server's to know. */
-export function requestBody(prompt: string, options: PictureOptions, format: PictureFormat | undefined): string {
+export function requestBody(
+  prompt: string,
+  options: PictureOptions,
+  pictures: PictureFields,
+  format: PictureFormat | undefined,
+): string {
   return JSON.stringify({
     prompt,
     model: options.model,
@@ -27,6 +36,9 @@ export function requestBody(prompt: string, options: PictureOptions, format: Pic
     num_images: options.images,
     seed: options.seed === undefined ? undefined : exactInteger(options.seed),
     scheduler: options.scheduler,
+    ...pictures,
+    strength: options.strength,
+    loras: options.lora,
     priority: options.priority,
     output_format: format,
   });

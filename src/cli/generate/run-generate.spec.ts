@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -136,6 +136,46 @@ describe('safelight generate', () => {
     expect(out.slice(-2)).toEqual([join(cwd, 'a-cat-7-0.png'), join(cwd, 'a-cat-7-1.png')]);
   });
 
+  it('sends the pictures it is told to start from, read from where it runs', async () => {
+    writeFileSync(join(cwd, 'house.png'), 'a house');
+    mkdirSync(join(cwd, 'in'));
+    writeFileSync(join(cwd, 'in', 'mask.png'), 'its door');
+    writeFileSync(join(cwd, 'in', 'a:b'), 'edges');
+    submit = (_, response, body) => {
+      expect(JSON.parse(body)).toEqual({
+        prompt: 'a cat',
+        init_image: btoa('a house'),
+        mask_image: btoa('its door'),
+        strength: 0.6,
+        loras: [{ id: 'ink' }, { id: 'paper', weight: -0.5 }],
+        controls: [
+          { id: 'canny', image: btoa('edges') },
+          { id: 'depth', image: btoa('edges'), scale: 0.7 },
+        ],
+      });
+      answerJson(response, 202, job({ state: 'queued' }));
+    };
+    const from = ['--init-image', 'house.png', '--mask-image', join(cwd, 'in', 'mask.png'), '--strength', '0.6'];
+    const how = ['--lora', 'ink', '--lora', 'paper:-0.5', '--control', 'canny:in/a:b', '--control', 'depth:in/a:b:0.7'];
+    expect(await generate(...from, ...how)).toBe(0);
+  });
+
+  it('saves a video under its own extension', async () => {
+    final = job({ artifacts: [{ ...picture(0), media_type: 'video/mp4' }] });
+    expect(await generate('--format', 'mp4')).toBe(0);
+    expect(out.at(-1)).toBe(join(cwd, 'a-cat-7.mp4'));
+    expect(await generate('--out', 'cat.mp4')).toBe(0);
+    expect(out.at(-1)).toBe(join(cwd, 'cat.mp4'));
+  });
+
+  it('reads no picture that no server would take', async () => {
+    writeFileSync(join(cwd, 'large.png'), '');
+    truncateSync(join(cwd, 'large.png'), 20 * 1024 * 1024 + 1);
+    expect(await generate('--init-image', 'large.png')).toBe(2);
+    expect(err.join('\n')).toContain('has 20971521 bytes; a server takes at most 20971520');
+    expect(api.requests).toEqual([]);
+  });
+
   it('prints one JSON object and nothing else on stdout when asked to', async () => {
     expect(await generate('--json', '--out', 'cat.png')).toBe(0);
     expect(out).toHaveLength(1);
@@ -179,10 +219,16 @@ describe('safelight generate', () => {
     ],
     [['--seed', '9223372036854775808'], 'Allowed is a whole number from 0 to 9223372036854775807.'],
     [['--guidance', 'much'], 'Allowed is a number, such as 7.5.'],
-    [['--format', 'gif'], 'Allowed choices are png, webp, jpeg.'],
+    [['--format', 'gif'], 'Allowed choices are png, webp, jpeg, mp4.'],
     [['--sede', '7'], "unknown option '--sede'\n(Did you mean --seed?)"],
-    [['--out', 'cat.gif'], 'extension of no picture format'],
+    [['--out', 'cat.gif'], 'extension of no picture or video format'],
     [['--out', 'none/cat.png'], 'There is no folder'],
+    [['--init-image', 'none.png'], `none.png cannot be read: ENOENT`],
+    [['--mask-image', '.'], 'cannot be read: EISDIR'],
+    [['--control', 'canny'], 'Allowed is ID:FILE or ID:FILE:SCALE'],
+    [['--control', ':edges.png'], 'Allowed is ID:FILE or ID:FILE:SCALE'],
+    [['--lora', 'ink:much'], 'Allowed is ID or ID:WEIGHT'],
+    [['--strength', 'much'], 'Allowed is a number'],
   ])('ends with 2 before anything is sent for %j', async (args, message) => {
     expect(await generate(...args)).toBe(2);
     expect(err.join('\n')).toContain(message);

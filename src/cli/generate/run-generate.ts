@@ -7,13 +7,15 @@ import type { Terminal } from '../terminal.js';
 import { chooseDestination, chooseFormat } from './destination.js';
 import type { PictureFormat } from './file-names.js';
 import { Generation } from './generation.js';
+import type { PictureFileOptions } from './input-pictures.js';
+import { readInputPictures } from './input-pictures.js';
 import { isServerLost } from './server-lost.js';
 import { obtainServer } from './obtain-server.js';
 import { progressDisplay } from './progress-display.js';
 import type { PictureOptions } from './request-body.js';
 import { requestBody } from './request-body.js';
 
-export interface GenerateOptions extends PictureOptions {
+export interface GenerateOptions extends PictureOptions, PictureFileOptions {
   readonly out?: string;
   readonly format?: PictureFormat;
   readonly server?: string;
@@ -34,7 +36,9 @@ export async function runGenerate(
   options: GenerateOptions,
 ): Promise<ExitCode> {
   const destination = await chooseDestination(options.out, terminal.cwd);
-  const body = requestBody(prompt, options, chooseFormat(options.format, destination));
+  const format = chooseFormat(options.format, destination);
+  const pictures = await readInputPictures(options, terminal.cwd);
+  const body = requestBody(prompt, options, pictures, format);
   const display = progressDisplay(terminal);
   using interruption = new Interruption();
   const { signal } = interruption;

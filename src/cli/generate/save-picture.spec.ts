@@ -107,6 +107,6 @@ describe('where to save', () => {
     expect(chooseFormat('webp', file('x'))).toBe('webp');
     expect(chooseFormat(undefined, file('x'))).toBeUndefined();
     expect(() => chooseFormat('png', file('x.jpg'))).toThrow('is the name of a jpeg file, but --format is png');
-    expect(() => chooseFormat(undefined, file('x.gif'))).toThrow('extension of no picture format');
+    expect(() => chooseFormat(undefined, file('x.gif'))).toThrow('extension of no picture or video format');
   });
 });

@@ -1,6 +1,6 @@
 import type { ExecutionPlan } from '../../domain/generation/execution-plan.js';
 import type { Effective } from '../../domain/job/job.js';
-import type { Failure } from '../../domain/failure/failure.js';
+import type { Checkpoint, Failure } from '../../domain/failure/failure.js';
 import type { Phase, PhaseTiming } from '../../domain/job/phase.js';
 import type { Device } from '../../domain/placement/device.js';
 
@@ -16,7 +16,10 @@ export interface StagedArtifact {
   readonly seed: string;
 }
 
-/** What a worker tells about an attempt. The last event is one of `result`, `failed`, `cancelled`; there is exactly one. */
+/**
+ * What a worker tells about an attempt. The last event is one of `result`, `failed`, `cancelled`, `suspended`; there is
+ * exactly one.
+ */
 export type AttemptEvent =
   | { readonly type: 'accepted' }
   | { readonly type: 'phase'; readonly phase: Phase }
@@ -29,7 +32,18 @@ export type AttemptEvent =
       readonly effective: Effective;
     }
   | { readonly type: 'failed'; readonly failure: Failure }
-  | { readonly type: 'cancelled' };
+  | { readonly type: 'cancelled' }
+  /** It replaces the checkpoint before. */
+  | { readonly type: 'checkpoint'; readonly checkpoint: Checkpoint }
+  /** Taken off the device on request; null: it had not begun to denoise. */
+  | { readonly type: 'suspended'; readonly checkpoint: Checkpoint | null };
+
+export type TerminalEvent = Extract<AttemptEvent, { type: 'result' | 'failed' | 'cancelled' | 'suspended' }>;
+
+/** Whether nothing follows. */
+export function isTerminal(event: AttemptEvent): event is TerminalEvent {
+  return ['result', 'failed', 'cancelled', 'suspended'].includes(event.type);
+}
 
 /** One worker that can take attempts now. */
 export interface ReadyWorker {

@@ -1,6 +1,15 @@
 import type { Phase } from '../job/phase.js';
 import type { FailureKind } from './failure-kind.js';
 
+/** A mark an attempt left in its staging folder, from which another can go on. */
+export interface Checkpoint {
+  readonly fileName: string;
+  /** Denoising steps done. */
+  readonly step: number;
+  /** Size of the file. */
+  readonly bytes: number;
+}
+
 /** A failure is data: it is stored with the attempt, shown to the client, and decides what happens next. */
 export interface Failure {
   readonly kind: FailureKind;
@@ -17,6 +26,8 @@ export interface Failure {
   /** Bytes asked for and free when memory ran out. */
   readonly requestedBytes?: number;
   readonly freeBytes?: number;
+  /** Where a new attempt could go on. Absent: at the beginning. */
+  readonly checkpoint?: Checkpoint;
 }
 
 export function failure(

@@ -1,11 +1,42 @@
 import type { MaxDegradation } from '../degradation/degradation.js';
 import type { Priority } from '../job/priority.js';
+import type { ImageRef } from './image-ref.js';
 
-export const OUTPUT_FORMATS = ['png', 'webp', 'jpeg'] as const;
+/** One file a picture, or a frame of a video. */
+export const PICTURE_FORMATS = ['png', 'webp', 'jpeg'] as const;
+/** `mp4`: all frames of a video in one file. */
+export const OUTPUT_FORMATS = [...PICTURE_FORMATS, 'mp4'] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 export type SchedulerOptionValue = boolean | number | string;
 export type SchedulerOptions = Readonly<Record<string, SchedulerOptionValue>>;
+
+/** A ControlNet and the picture it follows. */
+export interface ControlRequest {
+  /** Id among the model's ControlNets. */
+  readonly id: string;
+  readonly image: ImageRef;
+  /** Weight of its residuals. */
+  readonly scale: number;
+  /** Shares of the steps at which it begins and ends. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A LoRA and how much of it; below zero it is taken away. */
+export interface LoraRequest {
+  /** Id among the model's LoRAs. */
+  readonly id: string;
+  readonly weight: number;
+}
+
+/** An IP-Adapter and the picture whose likeness it takes. */
+export interface IpAdapterRequest {
+  /** Id among the model's IP-Adapters. */
+  readonly id: string;
+  readonly image: ImageRef;
+  readonly scale: number;
+}
 
 /**
  * What was asked for, resolved: every default filled in, the seed drawn. The generation fields carry the names of
@@ -25,6 +56,21 @@ export interface GenerationRequest {
   /** diffusers class name. */
   readonly scheduler: string;
   readonly scheduler_options: SchedulerOptions;
+  /** Classifier-free guidance of models distilled on guidance. Absent: none. */
+  readonly true_cfg_scale?: number;
+  /** Frames of a video. Absent: the pipeline's own number, or a picture. */
+  readonly num_frames?: number;
+  /** Picture to start from. Absent: pure noise. */
+  readonly init_image?: ImageRef;
+  /** White is painted anew. Absent: all of it. */
+  readonly mask_image?: ImageRef;
+  /** Share of the noise added to `init_image`; there whenever that is. */
+  readonly strength?: number;
+  /** Not empty. */
+  readonly controls?: readonly ControlRequest[];
+  /** Not empty; in this order. */
+  readonly loras?: readonly LoraRequest[];
+  readonly ip_adapter?: IpAdapterRequest;
   readonly priority: Priority;
   readonly output_format: OutputFormat;
   /** Same bits alone, in a crowd and after a crash. */

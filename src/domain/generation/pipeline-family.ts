@@ -28,6 +28,7 @@ export interface GenerationDefaults {
   readonly height: number;
   readonly num_inference_steps: number;
   readonly guidance_scale: number;
+  /** Class name; empty: the pipeline's own, whatever it is. */
   readonly scheduler: string;
   readonly scheduler_options: Readonly<Record<string, boolean | number | string>>;
 }
@@ -37,6 +38,8 @@ interface FamilyProfile {
   readonly defaults: GenerationDefaults;
   /** Whether noise schedulers of other classes can serve it (flow matching cannot be exchanged). */
   readonly flowMatching: boolean;
+  /** Whether pipelines of it take `true_cfg_scale` beside the guidance they were distilled on. */
+  readonly trueCfg: boolean;
 }
 
 const LIMITS: GenerationLimits = {
@@ -61,38 +64,78 @@ export const FAMILY_PROFILES: Record<PipelineFamily, FamilyProfile> = {
     limits: LIMITS,
     defaults: { width: 512, height: 512, num_inference_steps: 20, guidance_scale: 7.5, ...KARRAS },
     flowMatching: false,
+    trueCfg: false,
   },
   sdxl: {
     limits: LIMITS,
     defaults: { width: 1024, height: 1024, num_inference_steps: 25, guidance_scale: 5, ...KARRAS },
     flowMatching: false,
+    trueCfg: false,
   },
   sd3: {
     limits: { ...LIMITS, size_multiple: 16 },
     defaults: { width: 1024, height: 1024, num_inference_steps: 28, guidance_scale: 7, ...FLOW },
     flowMatching: true,
+    trueCfg: false,
   },
   flux: {
     limits: { ...LIMITS, size_multiple: 16 },
     defaults: { width: 1024, height: 1024, num_inference_steps: 28, guidance_scale: 3.5, ...FLOW },
     flowMatching: true,
+    trueCfg: true,
   },
   other: {
     limits: LIMITS,
     defaults: { width: 512, height: 512, num_inference_steps: 25, guidance_scale: 5, ...KARRAS },
     flowMatching: false,
+    trueCfg: true,
   },
 };
 
-/** diffusers pipeline classes by family; every other class is `other`. */
-const CLASSES: Readonly<Record<string, PipelineFamily>> = {
-  StableDiffusionPipeline: 'sd15',
-  StableDiffusionXLPipeline: 'sdxl',
-  StableDiffusion3Pipeline: 'sd3',
-  FluxPipeline: 'flux',
+/**
+ * diffusers pipeline classes by family; every other class is `other`. A folder saved from the class of another task holds the
+ * same components, and its `model_index.json` names that class.
+ */
+const CLASSES: Readonly<Record<Exclude<PipelineFamily, 'other'>, readonly string[]>> = {
+  sd15: [
+    'StableDiffusionPipeline',
+    'StableDiffusionImg2ImgPipeline',
+    'StableDiffusionInpaintPipeline',
+    'StableDiffusionControlNetPipeline',
+    'StableDiffusionControlNetImg2ImgPipeline',
+    'StableDiffusionControlNetInpaintPipeline',
+  ],
+  sdxl: [
+    'StableDiffusionXLPipeline',
+    'StableDiffusionXLImg2ImgPipeline',
+    'StableDiffusionXLInpaintPipeline',
+    'StableDiffusionXLControlNetPipeline',
+    'StableDiffusionXLControlNetImg2ImgPipeline',
+    'StableDiffusionXLControlNetInpaintPipeline',
+  ],
+  sd3: [
+    'StableDiffusion3Pipeline',
+    'StableDiffusion3Img2ImgPipeline',
+    'StableDiffusion3InpaintPipeline',
+    'StableDiffusion3ControlNetPipeline',
+    'StableDiffusion3ControlNetInpaintingPipeline',
+  ],
+  flux: [
+    'FluxPipeline',
+    'FluxImg2ImgPipeline',
+    'FluxInpaintPipeline',
+    'FluxControlNetPipeline',
+    'FluxControlNetImg2ImgPipeline',
+    'FluxControlNetInpaintPipeline',
+  ],
 };
+const FAMILY_OF_CLASS: ReadonlyMap<string, PipelineFamily> = new Map(
+  PIPELINE_FAMILIES.flatMap((family) =>
+    family === 'other' ? [] : CLASSES[family].map((pipelineClass) => [pipelineClass, family] as const),
+  ),
+);
 
 /** Family of a pipeline class as `model_index.json` names it. */
 export function familyOfClass(pipelineClass: string): PipelineFamily {
-  return CLASSES[pipelineClass] ?? 'other';
+  return FAMILY_OF_CLASS.get(pipelineClass) ?? 'other';
 }

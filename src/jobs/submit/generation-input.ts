@@ -1,6 +1,7 @@
 import type { MaxDegradation } from '../../domain/degradation/degradation.js';
 import type { OutputFormat, SchedulerOptionValue } from '../../domain/generation/generation-request.js';
 import type { Priority } from '../../domain/job/priority.js';
+import type { Picture } from './picture.js';
 
 /** What a client asked for, with the right types and nothing filled in. Every dialect is translated into this. */
 export interface GenerationInput {
@@ -17,6 +18,14 @@ export interface GenerationInput {
   /** diffusers class name, or AUTOMATIC1111's name for one. */
   readonly scheduler?: string;
   readonly scheduler_options?: Readonly<Record<string, SchedulerOptionValue>>;
+  readonly true_cfg_scale?: number;
+  readonly num_frames?: number;
+  readonly init_image?: Picture;
+  readonly mask_image?: Picture;
+  readonly strength?: number;
+  readonly controls?: readonly ControlInput[];
+  readonly loras?: readonly LoraInput[];
+  readonly ip_adapter?: IpAdapterInput;
   readonly priority?: Priority;
   readonly output_format?: OutputFormat;
   readonly exact?: boolean;
@@ -27,6 +36,25 @@ export interface GenerationInput {
   readonly finish_by?: number;
   readonly time_budget_ms?: number;
   readonly metadata?: Readonly<Record<string, string>>;
+}
+
+export interface ControlInput {
+  readonly id: string;
+  readonly image: Picture;
+  readonly scale?: number;
+  readonly start?: number;
+  readonly end?: number;
+}
+
+export interface LoraInput {
+  readonly id: string;
+  readonly weight?: number;
+}
+
+export interface IpAdapterInput {
+  readonly id: string;
+  readonly image: Picture;
+  readonly scale?: number;
 }
 
 /** One field that cannot be accepted: which, why, what was given, and what would be accepted. */

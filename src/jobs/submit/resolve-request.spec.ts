@@ -1,4 +1,5 @@
 import type { ModelDescription } from '../../domain/generation/model-description.js';
+import { PLAIN_SERVING } from '../../domain/generation/model-description.js';
 import { schedulersFor } from '../../domain/generation/noise-scheduler.js';
 import { FAMILY_PROFILES } from '../../domain/generation/pipeline-family.js';
 import type { GenerationInput } from './generation-input.js';
@@ -6,6 +7,7 @@ import { resolveRequest } from './resolve-request.js';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 const model = (id: string, family: 'sd15' | 'flux', isDefault: boolean): ModelDescription => ({
+  ...PLAIN_SERVING,
   id,
   source: `/models/${id}`,
   pipelineClass: 'StableDiffusionPipeline',
@@ -20,9 +22,15 @@ const model = (id: string, family: 'sd15' | 'flux', isDefault: boolean): ModelDe
 });
 const SHAPES = model('shapes', 'sd15', true);
 const FLUX = model('flux', 'flux', false);
+const OWN: ModelDescription = {
+  ...model('own', 'sd15', false),
+  schedulers: [],
+  defaults: { ...SHAPES.defaults, scheduler: '', scheduler_options: {} },
+};
+const SERVED = [SHAPES, FLUX, OWN];
 const MODELS = {
-  list: () => [SHAPES, FLUX],
-  find: (id: string) => [SHAPES, FLUX].find((known) => known.id === id) ?? null,
+  list: () => SERVED,
+  find: (id: string) => SERVED.find((known) => known.id === id) ?? null,
   default: () => SHAPES,
 };
 
@@ -70,7 +78,7 @@ describe('resolveRequest', () => {
   });
 
   it.each<[string, Partial<GenerationInput>, unknown, unknown]>([
-    ['model', { model: 'dalle' }, 'dalle', ['shapes', 'flux']],
+    ['model', { model: 'dalle' }, 'dalle', ['shapes', 'flux', 'own']],
     ['prompt', { prompt: ' \n' }, ' \n', { min_chars: 1 }],
     ['prompt', { prompt: 'x'.repeat(100_000) }, `${'x'.repeat(40)}… (100000 characters)`, { max_chars: 10_000 }],
     ['width', { width: 63 }, 63, { min: 64, max: 128 }],
@@ -139,6 +147,21 @@ describe('resolveRequest', () => {
       accepted({ scheduler: 'dpm++ 2m', scheduler_options: { use_karras_sigmas: true } }).scheduler_options,
     ).toEqual({
       use_karras_sigmas: true,
+    });
+  });
+
+  it('leaves a model its own noise scheduler where no other can stand in', () => {
+    expect(accepted({ model: 'own' })).toMatchObject({ scheduler: '', scheduler_options: {} });
+    const refused = resolve({ model: 'own', scheduler_options: { shift: 3 } });
+    expect(refused).toMatchObject({
+      ok: false,
+      problems: [
+        { field: 'scheduler_options.shift', message: 'the noise scheduler of own has no such option', limit: [] },
+      ],
+    });
+    expect(resolve({ model: 'own', scheduler: 'DDIMScheduler' })).toMatchObject({
+      ok: false,
+      problems: [{ field: 'scheduler', limit: [] }],
     });
   });
 

@@ -1,11 +1,22 @@
-import type { GenerationRequest, SchedulerOptions } from '../../domain/generation/generation-request.js';
-import { maxSeed } from '../../domain/generation/generation-request.js';
+import type { GenerationRequest, OutputFormat, SchedulerOptions } from '../../domain/generation/generation-request.js';
+import { maxSeed, PICTURE_FORMATS } from '../../domain/generation/generation-request.js';
 import type { ModelDescription } from '../../domain/generation/model-description.js';
 import { NOISE_SCHEDULERS, optionLimit, resolveSchedulerName } from '../../domain/generation/noise-scheduler.js';
+import { FAMILY_PROFILES } from '../../domain/generation/pipeline-family.js';
+import type { InputFile } from '../ports/artifact-store.port.js';
 import type { FieldProblem, GenerationInput } from './generation-input.js';
+import { ProblemList } from './problem-list.js';
+import { resolveLoras } from './resolve-add-on.js';
+import { resolveImages } from './resolve-images.js';
+
+/** Scales above this burn out in every model; the bound of `guidance_scale` says the same. */
+const MAX_TRUE_CFG_SCALE = 30;
+
+/** Some 20 seconds of 24 frames; no open model is trained on more. */
+const MAX_NUM_FRAMES = 512;
 
 export type Resolution =
-  | { readonly ok: true; readonly request: GenerationRequest }
+  | { readonly ok: true; readonly request: GenerationRequest; readonly files: readonly InputFile[] }
   | { readonly ok: false; readonly problems: readonly FieldProblem[] };
 
 interface Models {
@@ -32,67 +43,60 @@ export function resolveRequest(
       problems: [{ field: 'model', message: 'no such model is served', value: input.model, limit: known }],
     };
   }
-  const problems: FieldProblem[] = [];
+  const problems = new ProblemList();
   const { limits, defaults } = model;
-  const range = (field: string, value: number, min: number, max: number) => {
-    if (!(value >= min && value <= max)) {
-      problems.push({ field, message: `must be from ${min} to ${max}`, value, limit: { min, max } });
-    }
-    return value;
-  };
   const side = (field: 'width' | 'height', value: number) => {
-    range(field, value, limits[`min_${field}`], limits[`max_${field}`]);
+    problems.range(field, value, limits[`min_${field}`], limits[`max_${field}`]);
     if (value % limits.size_multiple !== 0) {
       const message = `must be a multiple of ${limits.size_multiple}`;
-      problems.push({ field, message, value, limit: { multiple_of: limits.size_multiple } });
+      problems.add(field, message, value, { multiple_of: limits.size_multiple });
     }
     return value;
   };
   const text = (field: string, value: string) => {
     if (value.length > limits.max_prompt_chars) {
-      problems.push({
-        field,
-        message: `must be at most ${limits.max_prompt_chars} characters long`,
-        value: `${value.slice(0, 40)}… (${value.length} characters)`,
-        limit: { max_chars: limits.max_prompt_chars },
-      });
+      const message = `must be at most ${limits.max_prompt_chars} characters long`;
+      const shown = `${value.slice(0, 40)}… (${value.length} characters)`;
+      problems.add(field, message, shown, { max_chars: limits.max_prompt_chars });
     }
     return value;
   };
 
   const width = side('width', input.width ?? defaults.width);
   const height = side('height', input.height ?? defaults.height);
-  const numImages = range('num_images', input.num_images ?? 1, 1, limits.max_num_images);
-  if (input.prompt.trim() === '') {
-    problems.push({ field: 'prompt', message: 'must not be empty', value: input.prompt, limit: { min_chars: 1 } });
-  }
+  const numImages = problems.range('num_images', input.num_images ?? 1, 1, limits.max_num_images);
+  if (input.prompt.trim() === '') problems.add('prompt', 'must not be empty', input.prompt, { min_chars: 1 });
   const scheduler = resolveScheduler(input, model, problems);
   const seed = input.seed ?? drawSeed();
   const highest = maxSeed(Math.max(numImages, 1));
   if (BigInt(seed) < 0n || BigInt(seed) > highest) {
     const message = `must be from 0 to ${highest}, so that every image has a seed below 2^63`;
-    problems.push({ field: 'seed', message, value: seed, limit: { min: 0, max: highest.toString() } });
+    problems.add('seed', message, seed, { min: 0, max: highest.toString() });
   }
   for (const field of ['start_by', 'finish_by'] as const) {
     const at = input[field];
     if (at !== undefined && at <= now) {
       const limit = { after: new Date(now).toISOString() };
-      problems.push({ field, message: 'must lie in the future', value: new Date(at).toISOString(), limit });
+      problems.add(field, 'must lie in the future', new Date(at).toISOString(), limit);
     }
   }
+  const images = resolveImages(input, model, problems);
+  const loras = resolveLoras(input.loras ?? [], model, problems);
+  const trueCfgScale = resolveTrueCfgScale(input, model, problems);
+  const video = resolveVideo(input, model, problems);
   const request: GenerationRequest = {
     model: model.id,
     prompt: text('prompt', input.prompt),
     negative_prompt: text('negative_prompt', input.negative_prompt ?? ''),
     width,
     height,
-    num_inference_steps: range(
+    num_inference_steps: problems.range(
       'num_inference_steps',
       input.num_inference_steps ?? defaults.num_inference_steps,
       limits.min_num_inference_steps,
       limits.max_num_inference_steps,
     ),
-    guidance_scale: range(
+    guidance_scale: problems.range(
       'guidance_scale',
       input.guidance_scale ?? defaults.guidance_scale,
       limits.min_guidance_scale,
@@ -101,8 +105,11 @@ export function resolveRequest(
     num_images: numImages,
     seed,
     ...scheduler,
+    ...(trueCfgScale !== undefined && { true_cfg_scale: trueCfgScale }),
+    ...images.fields,
+    ...(loras && { loras }),
+    ...video,
     priority: input.priority ?? 'normal',
-    output_format: input.output_format ?? 'png',
     exact: input.exact ?? false,
     max_degradation: input.max_degradation ?? 'reduced',
     start_by: input.start_by ?? null,
@@ -110,19 +117,49 @@ export function resolveRequest(
     time_budget_ms: input.time_budget_ms ?? null,
     metadata: input.metadata ?? {},
   };
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, request };
+  return problems.all.length > 0 ? { ok: false, problems: problems.all } : { ok: true, request, files: images.files };
+}
+
+/** Guidance beside the one a model was distilled on; only some pipelines have room for it. */
+function resolveTrueCfgScale(
+  { true_cfg_scale: scale }: GenerationInput,
+  model: ModelDescription,
+  problems: ProblemList,
+): number | undefined {
+  if (scale === undefined) return undefined;
+  if (!FAMILY_PROFILES[model.family].trueCfg) {
+    const message = `models of the family ${model.family} have no guidance but guidance_scale`;
+    problems.add('true_cfg_scale', message, scale, { absent: true });
+  }
+  return problems.range('true_cfg_scale', scale, 0, MAX_TRUE_CFG_SCALE);
+}
+
+/** File format, and frames of a video. */
+function resolveVideo(
+  { output_format, num_frames }: GenerationInput,
+  model: ModelDescription,
+  problems: ProblemList,
+): { output_format: OutputFormat; num_frames?: number } {
+  const isVideo = ['text_to_video', 'image_to_video'].some((task) => model.capabilities.includes(task));
+  const format = output_format ?? (isVideo ? 'mp4' : 'png');
+  if (format === 'mp4' && !isVideo)
+    problems.add('output_format', `the model ${model.id} makes pictures, not videos`, format, PICTURE_FORMATS);
+  if (num_frames === undefined) return { output_format: format };
+  if (!isVideo)
+    problems.add('num_frames', `the model ${model.id} makes pictures, not videos`, num_frames, { absent: true });
+  return { output_format: format, num_frames: problems.range('num_frames', num_frames, 1, MAX_NUM_FRAMES) };
 }
 
 /** Class and options of the noise scheduler; problems are added to the list. Options of another class are not carried over. */
 function resolveScheduler(
   input: GenerationInput,
   model: ModelDescription,
-  problems: FieldProblem[],
+  problems: ProblemList,
 ): { scheduler: string; scheduler_options: SchedulerOptions } {
   const named = input.scheduler === undefined ? null : resolveSchedulerName(input.scheduler);
   if (input.scheduler !== undefined && (named === null || !model.schedulers.includes(named.scheduler))) {
     const message = named === null ? 'no such noise scheduler' : `the model ${model.id} cannot be run with it`;
-    problems.push({ field: 'scheduler', message, value: input.scheduler, limit: model.schedulers });
+    problems.add('scheduler', message, input.scheduler, model.schedulers);
     return { scheduler: input.scheduler, scheduler_options: {} };
   }
   const scheduler = named?.scheduler ?? model.defaults.scheduler;
@@ -133,11 +170,12 @@ function resolveScheduler(
     const rule = Object.hasOwn(rules, option) ? rules[option] : undefined;
     const field = `scheduler_options.${option}`;
     if (rule === undefined) {
-      problems.push({ field, message: `${scheduler} has no such option`, value, limit: Object.keys(rules) });
+      const what = scheduler === '' ? `the noise scheduler of ${model.id}` : scheduler;
+      problems.add(field, `${what} has no such option`, value, Object.keys(rules));
       continue;
     }
     const limit = optionLimit(rule, value);
-    if (limit !== null) problems.push({ field, message: `must be ${limit}`, value, limit });
+    if (limit !== null) problems.add(field, `must be ${limit}`, value, limit);
   }
   return { scheduler, scheduler_options: { ...implied, ...named?.options, ...input.scheduler_options } };
 }

@@ -1,7 +1,5 @@
-import type { Failure } from '../../domain/failure/failure.js';
+import type { Checkpoint, Failure } from '../../domain/failure/failure.js';
 import type { FailureKind } from '../../domain/failure/failure-kind.js';
-import type { ExecutionPlan } from '../../domain/generation/execution-plan.js';
-import type { OutputFormat } from '../../domain/generation/generation-request.js';
 import type { Effective } from '../../domain/job/job.js';
 import type { Phase, PhaseTiming } from '../../domain/job/phase.js';
 import type { Device } from '../../domain/placement/device.js';
@@ -9,13 +7,7 @@ import type { WorkerMemory } from '../../domain/placement/worker-description.js'
 import type { AttemptEvent, StagedArtifact } from '../../dispatch/ports/worker-pool.port.js';
 import * as pb from '../../gen/safelight/worker/v1/worker.pb.js';
 
-/** Both directions between the wire's words and ours; the only file that knows both. */
-
-const OUTPUT_FORMATS: Record<OutputFormat, pb.OutputFormat> = {
-  png: pb.OutputFormat.OUTPUT_FORMAT_PNG,
-  webp: pb.OutputFormat.OUTPUT_FORMAT_WEBP,
-  jpeg: pb.OutputFormat.OUTPUT_FORMAT_JPEG,
-};
+/** From the wire's words to ours; the way there is plan-to-wire.ts, and nobody else knows both. */
 
 const PHASES: Partial<Record<pb.Phase, Phase>> = {
   [pb.Phase.PHASE_LOAD]: 'load',
@@ -37,35 +29,17 @@ const FAILURE_KINDS: Partial<Record<pb.FailureKind, FailureKind>> = {
   [pb.FailureKind.FAILURE_KIND_WORKER_STOPPING]: 'worker_stopping',
 };
 
-export function planToWire(plan: ExecutionPlan): pb.ExecutionPlan {
-  return {
-    attemptId: plan.attemptId,
-    priority: plan.priorityRank,
-    model: modelToWire(plan.model),
-    prompt: { text: plan.prompt, negativeText: plan.negativePrompt },
-    sampling: {
-      numInferenceSteps: plan.numInferenceSteps,
-      guidanceScale: plan.guidanceScale,
-      seeds: [...plan.seeds],
-      width: plan.width,
-      height: plan.height,
-      scheduler: plan.scheduler,
-      schedulerOptions: { ...plan.schedulerOptions },
-    },
-    output: {
-      stagingDir: plan.stagingDir,
-      format: OUTPUT_FORMATS[plan.outputFormat],
-      quality: 0,
-      metadata: { ...plan.fileMetadata },
-    },
-    batching: { solo: plan.solo, maxImages: 0 },
-    previewIntervalMs: plan.previewIntervalMs,
-  };
-}
+const RESIDENCIES: Partial<Record<pb.Residency, string>> = {
+  [pb.Residency.RESIDENCY_RESIDENT]: 'resident',
+  [pb.Residency.RESIDENCY_PHASE]: 'phase',
+  [pb.Residency.RESIDENCY_GROUP_OFFLOAD]: 'group_offload',
+};
 
-export function modelToWire(model: ExecutionPlan['model']): pb.ModelSpec {
-  return { id: model.id, source: model.source, dtype: model.dtype ?? '', variant: model.variant ?? '' };
-}
+const TILINGS: Partial<Record<pb.Tiling, string>> = {
+  [pb.Tiling.TILING_UNSPECIFIED]: 'off',
+  [pb.Tiling.TILING_TILED]: 'tiled',
+  [pb.Tiling.TILING_AGGRESSIVE]: 'aggressive',
+};
 
 /** `device` is ours: inside the worker a card has another number. Null: an event this build does not know. */
 export function eventFromWire(response: pb.RunResponse, device: Device): AttemptEvent | null {
@@ -92,6 +66,12 @@ export function eventFromWire(response: pb.RunResponse, device: Device): Attempt
       return { type: 'failed', failure: failureFromWire(event.value) };
     case 'cancelled':
       return { type: 'cancelled' };
+    case 'checkpoint':
+      return { type: 'checkpoint', checkpoint: checkpointFromWire(event.value) };
+    case 'suspended': {
+      const { checkpoint } = event.value;
+      return { type: 'suspended', checkpoint: checkpoint === undefined ? null : checkpointFromWire(checkpoint) };
+    }
     case undefined:
       return null;
   }
@@ -164,7 +144,26 @@ function effectiveFromWire(effective: pb.Effective | undefined, device: Device):
     weights_sha256: effective.weightsSha256,
     pipeline_class: effective.pipelineClass,
     runner: effective.runner,
+    exact_rows: effective.exactRows,
+    memory: effectiveMemory(effective.memory),
+    resumed_at_step: effective.resumedAtStep,
+    decoded_in_float32: effective.decodedInFloat32,
     versions: effective.versions,
+  };
+}
+
+/** In the words of the API; null: the worker told of none. */
+function effectiveMemory(memory: pb.MemoryPlan | undefined): Record<string, unknown> | null {
+  if (memory === undefined) return null;
+  const residency = Object.entries(memory.residency).flatMap(([part, where]) => {
+    const word = RESIDENCIES[where];
+    return word === undefined ? [] : [[part, word] as const];
+  });
+  return {
+    residency: Object.fromEntries(residency),
+    vae_slicing: memory.vaeSlicing,
+    vae_tiling: TILINGS[memory.vaeTiling] ?? 'off',
+    attention_slicing: memory.attentionSlicing,
   };
 }
 
@@ -178,5 +177,10 @@ function failureFromWire(wire: pb.Failure): Failure {
     ...(wire.field === '' ? {} : { field: wire.field }),
     ...(wire.requestedBytes === '0' ? {} : { requestedBytes: Number(wire.requestedBytes) }),
     ...(wire.freeBytes === '0' ? {} : { freeBytes: Number(wire.freeBytes) }),
+    ...(wire.checkpoint === undefined ? {} : { checkpoint: checkpointFromWire(wire.checkpoint) }),
   };
+}
+
+function checkpointFromWire({ fileName, step, sizeBytes }: pb.Checkpoint): Checkpoint {
+  return { fileName, step, bytes: Number(sizeBytes) };
 }

@@ -4,11 +4,14 @@ import type { ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { credentials, Metadata, status } from '@grpc/grpc-js';
 
 import type { AttemptEvent } from '../../dispatch/ports/worker-pool.port.js';
+import { isTerminal } from '../../dispatch/ports/worker-pool.port.js';
 import type { ExecutionPlan } from '../../domain/generation/execution-plan.js';
 import type { Device } from '../../domain/placement/device.js';
 import type * as pb from '../../gen/safelight/worker/v1/worker.pb.js';
 import { WorkerServiceClient } from '../../gen/safelight/worker/v1/worker.pb.js';
-import { eventFromWire, modelToWire, planToWire } from './mapping.js';
+import { eventFromWire } from './mapping.js';
+import type { LoadableModel } from './plan-to-wire.js';
+import { loadRequest, planToWire } from './plan-to-wire.js';
 
 /** Time a call that never waits for the engine may take, in milliseconds. */
 const CONTROL_TIMEOUT_MS = 5000;
@@ -57,8 +60,8 @@ export class WorkerClient {
     return unary((...args) => this.client.getHealth(...args), {}, CONTROL_TIMEOUT_MS);
   }
 
-  loadModel(model: ExecutionPlan['model'], timeoutMs: number): Promise<pb.LoadModelResponse> {
-    return unary((...args) => this.client.loadModel(...args), { model: modelToWire(model) }, timeoutMs);
+  loadModel(model: LoadableModel, timeoutMs: number): Promise<pb.LoadModelResponse> {
+    return unary((...args) => this.client.loadModel(...args), loadRequest(model), timeoutMs);
   }
 
   setPreviews(attemptId: string, intervalMs: number): Promise<pb.SetPreviewsResponse> {
@@ -98,7 +101,7 @@ export class WorkerClient {
           if (signal.aborted) this.cancel(plan.attemptId);
         }
         yield event;
-        if (event.type === 'result' || event.type === 'failed' || event.type === 'cancelled') return;
+        if (isTerminal(event)) return;
       }
     } catch (error) {
       if (overdue && (error as ServiceError).code === status.CANCELLED) {

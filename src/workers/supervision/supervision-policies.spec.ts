@@ -53,6 +53,16 @@ describe('workerEnvironment', () => {
     expect(JSON.stringify(env)).not.toMatch(/secret|AWS/i);
   });
 
+  it('tells it where the hub keeps models, and no key to the hub', () => {
+    const where = { HF_HOME: '/a', HF_HUB_CACHE: '/b', HUGGINGFACE_HUB_CACHE: '/c', XDG_CACHE_HOME: '/d' };
+    const env = workerEnvironment(
+      { id: 'cpu:0', kind: 'cpu', name: 'CPU' },
+      { ...where, HF_TOKEN: 'key', HUGGING_FACE_HUB_TOKEN: 'key', HUGGINGFACE_HUB_CACHE_KEY: 'key' },
+    );
+    expect(env).toMatchObject(where);
+    expect(Object.values(env)).not.toContain('key');
+  });
+
   it('shows a worker of one card only that card', () => {
     const env = workerEnvironment({ id: 'cuda:3', kind: 'cuda', name: 'GPU' }, { CUDA_VISIBLE_DEVICES: '0,1,2,3' });
     expect(env['CUDA_VISIBLE_DEVICES']).toBe('3');

@@ -2,7 +2,7 @@ import type { Device } from '../../domain/placement/device.js';
 
 /** What a worker may know of our environment: an allow-list, so that secrets of the server do not reach it. */
 const PASSED_ON =
-  /^(PATH|HOME|USER|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_.*|SSL_CERT_.*|HF_HOME|HF_HUB_CACHE|XDG_CACHE_HOME|NVIDIA_.*|CUDA_(?!VISIBLE_DEVICES).*|OMP_.*|MKL_.*|KMP_.*|SAFELIGHT_FAULT_.*)$/;
+  /^(PATH|HOME|USER|LANG|LC_.*|TZ|TMPDIR|LD_LIBRARY_PATH|DYLD_.*|SSL_CERT_.*|HF_HOME|HF_HUB_CACHE|HUGGINGFACE_HUB_CACHE|XDG_CACHE_HOME|NVIDIA_.*|CUDA_(?!VISIBLE_DEVICES).*|OMP_.*|MKL_.*|KMP_.*|SAFELIGHT_FAULT_.*)$/;
 
 /** Environment of a worker for a device. */
 export function workerEnvironment(device: Device, ours: NodeJS.ProcessEnv): Record<string, string> {

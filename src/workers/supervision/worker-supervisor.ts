@@ -13,6 +13,7 @@ import type { WorkerDescription, WorkerMemory } from '../../domain/placement/wor
 import type { WorkerState } from '../../domain/placement/worker-state.js';
 import { canWorkerMove, takesAttempts } from '../../domain/placement/worker-state.js';
 import { durationFromWire, isDraining, memoryFromWire, phaseFromWire } from '../client/mapping.js';
+import type { LoadableModel } from '../client/plan-to-wire.js';
 import { WorkerClient } from '../client/worker-client.js';
 import { classifyExit } from './exit-classifier.js';
 import { isStalled } from './health-verdict.js';
@@ -33,8 +34,10 @@ export interface SupervisorOptions {
   readonly config: WorkersConfig;
   /** Makes the command for a new incarnation, with a socket of its own: no client ever waits out another's backoff. */
   readonly command: (incarnation: number) => WorkerCommand;
-  /** Model to load before the worker is called ready; null: none. */
-  readonly preload: ExecutionPlan['model'] | null;
+  /** Models to load before the worker is called ready, in this order. */
+  readonly preload: readonly LoadableModel[];
+  /** Models that leave the device after a time without jobs; a worker that loads one for a job has to be told. */
+  readonly keptAlive: readonly LoadableModel[];
   readonly onChange: () => void;
   readonly log: Logger;
 }
@@ -228,14 +231,15 @@ export class WorkerSupervisor implements ReadyWorker {
       );
     }
     this.versions = description.versions;
-    if (preload === null) return;
-    this.move('starting', `loading the model ${preload.id}`);
-    try {
-      const { model } = await client.loadModel(preload, config.startTimeoutMs);
-      this.models = [preload.id];
-      log.info({ model }, 'model is loaded');
-    } catch (error) {
-      log.error({ err: error, model: preload.id }, 'model could not be loaded; jobs that need it will say so');
+    for (const wanted of preload) {
+      this.move('starting', `loading the model ${wanted.id}`);
+      try {
+        const { model } = await client.loadModel(wanted, config.startTimeoutMs);
+        this.models = [...this.models, wanted.id];
+        log.info({ model }, 'model is loaded');
+      } catch (error) {
+        log.error({ err: error, model: wanted.id }, 'model could not be loaded; jobs that need it will say so');
+      }
     }
   }
 
@@ -257,6 +261,7 @@ export class WorkerSupervisor implements ReadyWorker {
         answeredAt = performance.now();
         loopAgeMs = durationFromWire(health.loopAge);
         phase = phaseFromWire(health.phase);
+        this.limitStay(client, health.models);
         this.see(health.models, memoryFromWire(health.memory));
         if (isDraining(health)) this.move('draining', 'it was told to stop');
       } catch (error) {
@@ -269,6 +274,18 @@ export class WorkerSupervisor implements ReadyWorker {
         await gone;
         return;
       }
+    }
+  }
+
+  /** Tells how long models may stay that were not there before. Of one that is there, loading says no more than that. */
+  private limitStay(client: WorkerClient, models: readonly string[]): void {
+    const { keptAlive, config, log } = this.options;
+    for (const model of keptAlive) {
+      if (!models.includes(model.id) || this.models.includes(model.id)) continue;
+      client.loadModel(model, config.startTimeoutMs).catch((error: unknown) => {
+        if (this.stopping.signal.aborted) return;
+        log.warn({ err: error, model: model.id }, 'the worker could not be told how long the model is to stay');
+      });
     }
   }
 

@@ -23,6 +23,11 @@ describe('parseExactJson', () => {
     });
   });
 
+  it.each(['\\\\', '\\\\\\"', 'x'])('counts them again behind a text that ends in %s', (end) => {
+    const deep = '['.repeat(65) + ']'.repeat(65);
+    expect(() => parseExactJson(`{"text": "a ${end}", "deep": ${deep}}`)).toThrow('nests deeper');
+  });
+
   it('takes 64 levels and no more', () => {
     expect(() => parseExactJson('['.repeat(64) + ']'.repeat(64))).not.toThrow();
     expect(() => parseExactJson('['.repeat(65) + ']'.repeat(65))).toThrow(JsonError);

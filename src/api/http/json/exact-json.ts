@@ -54,27 +54,44 @@ export function exactInteger(digits: string): ExactInteger {
 function where(text: string): string {
   const position = syntaxErrorPosition(text);
   if (position >= text.length) return `it ends too early, at position ${position}`;
-  const before = text.slice(0, position).split('\n');
-  const column = (before.at(-1)?.length ?? 0) + 1;
+  const { line, column } = lineAndColumn(text, position);
   const found = JSON.stringify(String.fromCodePoint(text.codePointAt(position) ?? 0).toWellFormed());
-  return `unexpected ${found} at position ${position} (line ${before.length}, column ${column})`;
+  return `unexpected ${found} at position ${position} (line ${line}, column ${column})`;
+}
+
+/** Both counted from 1; without a list of all lines, of which a body may have as many as bytes. */
+function lineAndColumn(text: string, position: number): { line: number; column: number } {
+  let line = 1;
+  let begin = 0;
+  for (let at = text.indexOf('\n'); at !== -1 && at < position; at = text.indexOf('\n', at + 1)) {
+    line += 1;
+    begin = at + 1;
+  }
+  return { line, column: position - begin + 1 };
 }
 
 /** Refuses what would keep the event loop busy for long. Looks at brackets and commas outside of texts only. */
 function checkExtent(text: string): void {
   let depth = 0;
   let commas = 0;
-  let inString = false;
   for (let at = 0; at < text.length; at++) {
     const char = text[at];
-    if (inString) {
-      if (char === '\\') at++;
-      else if (char === '"') inString = false;
-    } else if (char === '"') inString = true;
+    if (char === '"') at = endOfString(text, at);
     else if (char === ',') commas++;
     else if (char === '{' || char === '[') depth++;
     else if (char === '}' || char === ']') depth--;
     if (depth > MAX_DEPTH) throw new JsonError(`the body nests deeper than ${MAX_DEPTH} levels`, false);
     if (commas > MAX_VALUES) throw new JsonError(`the body holds more than ${MAX_VALUES} values`, false);
+  }
+}
+
+/** Position of the quote that closes the text begun at `start`; a picture of 20 MiB is one text, so it is not walked. */
+function endOfString(text: string, start: number): number {
+  for (let at = start + 1; ; at++) {
+    at = text.indexOf('"', at);
+    if (at === -1) return text.length;
+    let backslashes = 0;
+    while (text[at - 1 - backslashes] === '\\') backslashes++;
+    if (backslashes % 2 === 0) return at;
   }
 }

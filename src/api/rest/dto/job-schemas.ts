@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { FIDELITIES, MAX_DEGRADATIONS } from '../../../domain/degradation/degradation.js';
 import { FAILURE_KINDS } from '../../../domain/failure/failure-kind.js';
 import { OUTPUT_FORMATS } from '../../../domain/generation/generation-request.js';
+import { IMAGE_MEDIA_TYPES } from '../../../domain/generation/image-header.js';
 import { ATTEMPT_OUTCOMES } from '../../../domain/job/job.js';
 import { JOB_STATES } from '../../../domain/job/job-state.js';
 import { PHASES } from '../../../domain/job/phase.js';
@@ -70,6 +71,26 @@ export const AttemptSchema = z.object({
   peak_memory_bytes: z.number().nullable(),
 });
 
+const ImageRefSchema = z.object({
+  sha256: z.string().describe('Of the file that was sent.'),
+  bytes: z.int(),
+  media_type: z.enum(IMAGE_MEDIA_TYPES),
+  width: z.int(),
+  height: z.int(),
+});
+
+const ControlSchema = z.object({
+  id: z.string(),
+  image: ImageRefSchema,
+  scale: z.number(),
+  start: z.number(),
+  end: z.number(),
+});
+
+const LoraSchema = z.object({ id: z.string(), weight: z.number() });
+
+const IpAdapterSchema = z.object({ id: z.string(), image: ImageRefSchema, scale: z.number() });
+
 export const ResolvedRequestSchema = z.object({
   model: z.string(),
   prompt: z.string(),
@@ -82,6 +103,14 @@ export const ResolvedRequestSchema = z.object({
   seed: shownSeed,
   scheduler: z.string(),
   scheduler_options: z.record(z.string(), z.union([z.boolean(), z.number(), z.string()])),
+  true_cfg_scale: z.number().optional(),
+  num_frames: z.int().optional(),
+  init_image: ImageRefSchema.optional().describe('What became of the picture; its bytes are not sent back.'),
+  mask_image: ImageRefSchema.optional(),
+  strength: z.number().optional(),
+  controls: z.array(ControlSchema).optional(),
+  loras: z.array(LoraSchema).optional(),
+  ip_adapter: IpAdapterSchema.optional(),
   priority: z.enum(PRIORITIES),
   output_format: z.enum(OUTPUT_FORMATS),
   exact: z.boolean(),

@@ -4,6 +4,7 @@ import { MAX_DEGRADATIONS } from '../../../domain/degradation/degradation.js';
 import { OUTPUT_FORMATS } from '../../../domain/generation/generation-request.js';
 import { PRIORITIES } from '../../../domain/job/priority.js';
 import { boundedMap, dateTime, seed, text, unavailable } from './field-types.js';
+import { image } from './image-field.js';
 
 /** A week: a job that may compute longer than that has no budget. */
 const MAX_TIME_BUDGET_MS = 7 * 24 * 60 * 60 * 1000;
@@ -15,6 +16,29 @@ const MAX_METADATA_KEYS = 16;
 const MAX_METADATA_KEY_CHARS = 64;
 const MAX_METADATA_VALUE_CHARS = 512;
 const MAX_SCHEDULER_OPTIONS = 32;
+
+/** Each ControlNet is a model of its own that runs at every step; each LoRA changes every weight it knows. */
+const MAX_CONTROLS = 8;
+const MAX_LORAS = 16;
+
+const Control = z.strictObject({
+  id: text(MAX_NAME_CHARS).describe("Id of one of the model's ControlNets."),
+  image: image('The picture to follow, prepared as the ControlNet expects it (edges, depth, pose).'),
+  scale: z.number().optional().describe('Weight, above 0 to 4. Absent: 1.'),
+  start: z.number().optional().describe('Share of the steps at which it begins, 0 to 1. Absent: 0.'),
+  end: z.number().optional().describe('Share of the steps at which it ends, above start to 1. Absent: 1.'),
+});
+
+const Lora = z.strictObject({
+  id: text(MAX_NAME_CHARS).describe("Id of one of the model's LoRAs."),
+  weight: z.number().optional().describe('How much of it, -4 to 4. Absent: 1.'),
+});
+
+const IpAdapter = z.strictObject({
+  id: text(MAX_NAME_CHARS).describe("Id of one of the model's IP-Adapters."),
+  image: image('The picture whose likeness is taken.'),
+  scale: z.number().optional().describe('Weight, 0 to 4. Absent: 1.'),
+});
 
 /**
  * What a client may ask for, by type. Ranges belong to the model and are checked where the model is known
@@ -42,12 +66,40 @@ export const JobSubmission = z
     })
       .optional()
       .describe('Config options of the noise scheduler, such as `use_karras_sigmas`.'),
+    init_image: image(
+      'Picture to start from, brought to `width` × `height`. Needs a model that can do `image_to_image`.',
+    ).optional(),
+    mask_image: image(
+      'White is painted anew, black stays. Needs `init_image`, and a model that can do `inpaint`.',
+    ).optional(),
+    strength: z
+      .number()
+      .optional()
+      .describe(
+        'How far to leave `init_image`, above 0 to 1, where 1 forgets it. Only with `init_image`; absent: 0.8.',
+      ),
+    controls: z.array(Control).max(MAX_CONTROLS).optional().describe('ControlNets and the pictures they follow.'),
+    loras: z.array(Lora).max(MAX_LORAS).optional().describe('LoRAs to apply, in this order, each once.'),
+    ip_adapter: IpAdapter.optional().describe('An IP-Adapter. The job then shares no forwards.'),
+    true_cfg_scale: z
+      .number()
+      .optional()
+      .describe('Classifier-free guidance of models that were distilled on guidance (flux), 0 to 30. Absent: none.'),
+    num_frames: z
+      .int()
+      .optional()
+      .describe("Frames of a video, 1 to 512; only for models that make video. Absent: the pipeline's own number."),
     priority: z.enum(PRIORITIES).optional().describe('Absent: normal.'),
-    output_format: z.enum(OUTPUT_FORMATS).optional().describe('Absent: png.'),
+    output_format: z
+      .enum(OUTPUT_FORMATS)
+      .optional()
+      .describe('Absent: mp4 for models that make video, which alone can write it; else png.'),
     exact: z
       .boolean()
       .optional()
-      .describe('True: the same bits alone, in a crowd and after a crash; costs the speed of batching. Absent: false.'),
+      .describe(
+        'True: the same bits alone, in a crowd and after a crash; its forwards are padded to a fixed number of rows. Absent: false.',
+      ),
     max_degradation: z
       .enum(MAX_DEGRADATIONS)
       .optional()

@@ -13,7 +13,10 @@ export const ModelSchema = z.object({
   limits: z.record(z.string(), z.number()).describe('Bounds of the fields of a request.'),
   defaults: z.record(z.string(), z.unknown()).describe('What absent fields become.'),
   schedulers: z.array(z.string()).describe('Noise schedulers a request may name.'),
-  capabilities: z.array(z.string()),
+  capabilities: z.array(z.string()).describe('Such as `text_to_image`, `inpaint` or `lora`.'),
+  loras: z.array(z.string()).describe('Ids that `loras` of a request may name.'),
+  controlnets: z.array(z.string()).describe('Ids that `controls` of a request may name.'),
+  ip_adapters: z.array(z.string()).describe('Ids that `ip_adapter` of a request may name.'),
 });
 
 export const ModelListSchema = z.object({ data: z.array(ModelSchema) });

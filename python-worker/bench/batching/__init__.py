@@ -1,1 +1,0 @@
-"""What step-level batching gains over a lock and over threads: ``python -m bench.batching``."""

@@ -1,0 +1,1 @@
+"""Does everything end well on a small device? ``python -m bench.memory``."""

@@ -1,0 +1,1 @@
+"""Pipelines with random weights for the benchmarks: real classes, tiny or as large as the published ones."""
