@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from safelight_worker.memory.probe import MemoryProbe
-from safelight_worker.runners.row_caps import BUDGET_IN_FLIGHT, RowCaps, measure_cap
+from safelight_worker.runners.row_caps import BUDGET_IN_FLIGHT, EXACT_AT_MOST, RowCaps, measure_cap
 from tests.support.engines import CPU, PATIENCE, Workbench, same, spec, store
 
 
@@ -276,3 +276,9 @@ def test_the_own_size_is_known_after_loading_and_a_new_one_after_its_first_plan(
 def test_one_that_runs_alone_is_not_measured_for(fresh_bench: Workbench, sd_folder: Path) -> None:
     fresh_bench.submit(fresh_bench.plan(sd_folder, width=48, height=24, solo=True)).succeeded()
     assert "48x24" not in fresh_bench.load(sd_folder).runner.row_caps
+
+
+def test_exact_forwards_have_few_images_however_many_are_cheapest(caps: Callable[[], RowCaps]) -> None:
+    many = caps()
+    assert measured(many, "64x64", {1: 2.0, 2: 1.5, 4: 1.0, 8: 0.7, 16: 0.4}) == 16
+    assert many.fix_exact("64x64") == EXACT_AT_MOST == 4
