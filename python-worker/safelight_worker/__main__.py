@@ -25,10 +25,13 @@ def main() -> None:
 
     log, began = logging.getLogger("safelight_worker"), time.monotonic()
     log.info("importing torch, diffusers and transformers")
-    # Before the rest: what transformers has to say while it is imported goes to stderr as plain text.
+    # Before the rest, for what transformers has to say while it is imported: it would go to stderr as plain text, and is that it
+    # falls back to Pillow where torchvision is not installed, which it need not be.
     logs.quiet_libraries()
+    logs.hear_libraries("error")
     from safelight_worker import server
 
+    logs.hear_libraries("warning")
     log.info("imported", extra={"seconds": round(time.monotonic() - began, 2)})
     asyncio.run(server.serve(settings, stdout))
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import TextIO
+from typing import Literal, TextIO
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {"message", "asctime", "taskName"}
 _LEVELS = {"WARNING": "warn", "CRITICAL": "fatal"}
@@ -86,7 +86,16 @@ def quiet_libraries() -> None:
         library.disable_progress_bar()
         library.disable_default_handler()
         library.enable_propagation()
-        library.set_verbosity_warning()
+    hear_libraries("warning")
+
+
+def hear_libraries(level: Literal["warning", "error"]) -> None:
+    """From which level on diffusers and transformers are heard."""
+    import diffusers.utils.logging as diffusers_logging
+    import transformers.utils.logging as transformers_logging
+
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity(logging.WARNING if level == "warning" else logging.ERROR)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

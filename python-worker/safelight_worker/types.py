@@ -193,8 +193,8 @@ class Plan:
     preview_interval_ms: int
     exact: bool = False
     """Forwards of the fixed number of rows of its model and shape, so that its bits depend on nothing else."""
-    true_cfg_scale: float = 1.0
-    """Classifier-free guidance of models distilled on guidance; 1: none."""
+    true_cfg_scale: float = 0.0
+    """Classifier-free guidance of models distilled on guidance; 1: none, 0: the pipeline's own."""
     num_frames: int = 0
     """Frames of a video; 0: the pipeline's own number."""
     inputs: Inputs = field(default_factory=Inputs)

@@ -44,7 +44,8 @@ export const suites = [
   {
     title: 'worker tests (Python)',
     command: venvPython,
-    args: (report) => ['-m', 'pytest', '-q', `--junitxml=${report}`],
+    // Two at a time, file by file: each computes with one thread, and a file's tests share their models.
+    args: (report) => ['-m', 'pytest', '-q', '-n', '2', '--dist', 'loadfile', `--junitxml=${report}`],
     cwd: pythonWorker,
     read: (report) => readJunitReport(readFileSync(report, 'utf8')),
   },

@@ -13,6 +13,9 @@ interface Facts {
 /** Families whose adapters follow a ControlNet. */
 export const WITH_CONTROLNETS: readonly PipelineFamily[] = ['sd15', 'sdxl'];
 
+/** Families that draw without a UNet, the only thing IP-Adapters are attached to. */
+export const WITHOUT_IP_ADAPTERS: readonly PipelineFamily[] = ['sd3', 'flux'];
+
 /** What a model can do: by itself, and with what was put beside it. */
 export function capabilitiesOf({ tasks, family, loras, controlnets, ipAdapters }: Facts): string[] {
   return [

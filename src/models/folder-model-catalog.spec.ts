@@ -78,6 +78,21 @@ describe('a model', () => {
       () => ({ source: folder('f', 'FluxPipeline'), controlnets: [{ id: 'canny', source: folder('c') }] }),
       'cannot be steered by ControlNets',
     ],
+    [
+      'follows pictures in a way that is not served',
+      () => ({ source: folder('f', 'FluxControlNetPipeline') }),
+      'cannot be steered by ControlNets',
+    ],
+    [
+      'follows pictures by a ControlNet that is not listed',
+      () => ({ source: folder('c', 'StableDiffusionControlNetPipeline') }),
+      'list the ControlNet of its folder',
+    ],
+    ...['StableDiffusion3Pipeline', 'FluxPipeline'].map((name): [string, () => Omit<ListedModel, 'id'>, string] => [
+      `lists IP-Adapters beside a ${name}`,
+      () => ({ source: folder('f', name), ipAdapters: [{ id: 'face', source: file('face.safetensors') }] }),
+      `a ${name} has no UNet to attach IP-Adapters to`,
+    ]),
   ])('that %s stops the start and says why', (_, listed, told) => {
     cached('owner/name', 'main');
     const attempt = () => describeOne(listed());
@@ -165,5 +180,19 @@ describe('what a model can do', () => {
       'lora',
       'ip_adapter',
     ]);
+  });
+
+  it.each(['StableDiffusionPipeline', 'StableDiffusionXLPipeline', 'KolorsPipeline'])(
+    'grows by IP-Adapters beside a %s',
+    (pipelineClass) => {
+      const { capabilities } = describeOne({ source: folder('m', pipelineClass), ipAdapters: addOn() });
+      expect(capabilities).toContain('ip_adapter');
+    },
+  );
+
+  it('is to follow pictures where it holds a ControlNet that is listed', () => {
+    const source = folder('m', 'StableDiffusionControlNetPipeline');
+    const { capabilities } = describeOne({ source, controlnets: [{ id: 'own', source }] });
+    expect(capabilities).toEqual([...FROM_PICTURES, 'controlnet']);
   });
 });

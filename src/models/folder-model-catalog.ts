@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import type { ModelEntry } from '../config/model-entries.js';
 import type { ModelDescription } from '../domain/generation/model-description.js';
 import { PLAIN_SERVING } from '../domain/generation/model-description.js';
+import { isControlNetClass } from '../domain/generation/pipeline-family.js';
 import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
-import { capabilitiesOf, WITH_CONTROLNETS } from './capabilities.js';
+import { capabilitiesOf, WITH_CONTROLNETS, WITHOUT_IP_ADAPTERS } from './capabilities.js';
 import { readModelFolder, UnusableModelError } from './model-folder.js';
 import { locateModel } from './model-location.js';
 
@@ -51,8 +52,8 @@ function describeModel(
   for (const { id: addOn, source } of [...loras, ...controlnets, ...ipAdapters])
     if (!existsSync(source))
       throw new UnusableModelError(source, `does not exist; the model ${id} lists it as ${addOn}`);
-  if (controlnets.length > 0 && !WITH_CONTROLNETS.includes(facts.family))
-    throw new UnusableModelError(entry.source, `a ${facts.pipelineClass} cannot be steered by ControlNets here`);
+  const fault = faultOf(facts, { controlnets, ipAdapters });
+  if (fault !== null) throw new UnusableModelError(entry.source, `a ${facts.pipelineClass} ${fault}`);
   return {
     ...entry,
     ...facts,
@@ -60,4 +61,18 @@ function describeModel(
     isDefault,
     capabilities: capabilitiesOf({ tasks, family: facts.family, loras, controlnets, ipAdapters }),
   };
+}
+
+/** Why workers would refuse every request, or every one that names what is listed beside the model; null: they would not. */
+function faultOf(
+  { family, pipelineClass }: Pick<ModelDescription, 'family' | 'pipelineClass'>,
+  { controlnets, ipAdapters }: Pick<ModelDescription, 'controlnets' | 'ipAdapters'>,
+): string | null {
+  const follows = isControlNetClass(pipelineClass);
+  if ((follows || controlnets.length > 0) && !WITH_CONTROLNETS.includes(family))
+    return 'cannot be steered by ControlNets here';
+  if (follows && controlnets.length === 0)
+    return 'draws along a picture only: list the ControlNet of its folder under `controlnets`';
+  if (ipAdapters.length > 0 && WITHOUT_IP_ADAPTERS.includes(family)) return 'has no UNet to attach IP-Adapters to';
+  return null;
 }

@@ -85,6 +85,11 @@ class Attempt:
         return self.plan.attempt_id
 
     @property
+    def rank(self) -> tuple[int, int]:
+        """Lower is taken up first: the more urgent, then the older."""
+        return self.plan.priority, self.order
+
+    @property
     def is_over(self) -> bool:
         """Whether no more work should be put into it."""
         return self.cancelled or self.outcome is not None

@@ -29,6 +29,9 @@ def create_engine(
     Raises:
         ValueError: ``faults`` does not follow the grammar of :class:`FaultInjector`.
     """
+    if device.type == "cpu":
+        # Tensors call themselves "cpu"; with a number they would be taken for lying elsewhere, and copied.
+        device = torch.device("cpu")
     memory = MemoryProbe(device, budget_bytes)
     budget = int(memory.state().total * _WEIGHTS_SHARE)
     models = ModelStore(device, data_dir, memory, budget)

@@ -70,7 +70,7 @@ class Endings:
 
     def fail(self, attempt: Attempt, error: BaseException, phase: Phase | None = None) -> None:
         """Ends an attempt with what an exception says."""
-        failed = to_failed(error, phase or attempt.phase, attempt.reported_step, self._memory.state().free)
+        failed = to_failed(error, phase or attempt.phase, attempt.reported_step, self._free_bytes())
         if failed.kind is FailureKind.INTERNAL:
             log.error("an attempt failed", extra={"attempt": attempt.id, "traceback": failed.detail})
             if not probe_device(self._device):
@@ -85,6 +85,13 @@ class Endings:
             log.critical("the device is lost; the worker ends", extra={"attempt": attempt.id})
             time.sleep(_FAREWELL_SECONDS)
             self._exit_process(EXIT_DEVICE_FATAL)
+
+    def _free_bytes(self) -> int:
+        try:
+            return self._memory.state().free
+        except RuntimeError:
+            # A lost device answers nothing any more; that it is lost must still be told.
+            return 0
 
     def give_back(self) -> None:
         """Ends all that are in flight unharmed: somebody else may run them."""
@@ -170,7 +177,7 @@ class Endings:
             pipeline_class=model.pipeline_class,
             runner=attempt.runner.kind,
             exact_rows=max(image.state.exact_rows for image in attempt.images),
-            memory=plan.memory,
+            memory=attempt.runner.memory_in_force(plan),
             resumed_at_step=attempt.resumed_at_step,
             decoded_in_float32=attempt.decoded_in_float32,
         )

@@ -24,7 +24,7 @@ from safelight_worker.engine.endings import Endings
 from safelight_worker.engine.events import Cancelled, Sink
 from safelight_worker.engine.failures import to_worker_error
 from safelight_worker.engine.inbox import Command, Inbox
-from safelight_worker.engine.models import LoadedRunner, ModelStore
+from safelight_worker.engine.models import LoadedRunner, ModelStore, NoRoomYet
 from safelight_worker.engine.register import MAX_IN_FLIGHT, Register
 from safelight_worker.engine.ticking import Ticker
 from safelight_worker.engine.turns import Turns
@@ -73,12 +73,16 @@ class Engine:
         self._inbox = Inbox()
         self._register = Register(self.memory, capacity)
         self._delivery = Delivery(
-            lambda *told: self._inbox.post(lambda: self._endings.delivered(*told)),
-            lambda *told: self._inbox.post(lambda: self._endings.marked(*told)),
+            lambda *told: self._inbox.post(lambda: self._hear(told[0], lambda: self._endings.delivered(*told))),
+            lambda *told: self._inbox.post(lambda: self._hear(told[0], lambda: self._endings.marked(*told))),
         )
-        self._endings = Endings(self._register, self._delivery, self.memory, device, exit_process, self._models.release)
+        self._endings = Endings(self._register, self._delivery, self.memory, device, exit_process, self._note_end)
         self._ticker = Ticker(self._endings, self._delivery, self._beat, self._faults)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._ended = 0
+        """Attempts that have ended."""
+        self._without_room: tuple[Attempt, int] | None = None
+        """The attempt whose model waits for others to end, and how many had when it was tried last."""
         self._turns = Turns()
         self._turn: dict[ModelSpec, Phase] = {}
         self._phase: Phase | None = None
@@ -154,10 +158,10 @@ class Engine:
         def carry_out() -> LoadedRunner:
             self._phase = Phase.LOAD
             self._faults.at(Phase.LOAD, 0, 0)
-            loaded = load(self._models, spec, self._models_in_use, plan)
+            # Before the load: they hold for a later one, too, when this one fails.
             self._models.pin(spec.id, pinned)
             self._models.keep_alive(spec.id, keep_alive_seconds)
-            return loaded
+            return load(self._models, spec, self._models_in_use, plan)
 
         return self._ask(carry_out)
 
@@ -271,12 +275,11 @@ class Engine:
 
     def _take_turns(self) -> dict[ModelSpec, Phase]:
         """The phase each model works in this round, of those whose phases do not fit on the device together."""
-        by_model: dict[ModelSpec, list[Attempt]] = {}
-        for attempt in self._register.running:
-            if attempt.loaded is not None and attempt.images and attempt.runner.swaps_phases:
-                by_model.setdefault(attempt.plan.model, []).append(attempt)
+        begun = [each for each in self._register.running if each.loaded is not None and each.images]
+        swapping = {attempt.plan.model for attempt in begun if attempt.runner.swaps_phases}
         turns = {}
-        for spec, attempts in by_model.items():
+        for spec in swapping:
+            attempts = [attempt for attempt in begun if attempt.plan.model == spec]
             work = {
                 Phase.ENCODE: any(attempt.plan.model == spec for attempt in self._register.waiting),
                 Phase.DENOISE: any(attempt.is_denoising for attempt in attempts),
@@ -289,12 +292,32 @@ class Engine:
         return self._turn.get(attempt.plan.model, phase) is phase
 
     def _admit(self) -> bool:
-        taken = self._register.take_up(_ADMITTED_PER_ROUND, lambda attempt: self._has_turn(attempt, Phase.ENCODE))
+        taken = self._register.take_up(_ADMITTED_PER_ROUND, self._may_begin)
         # All of a burst are encoded before the first is prepared: where phases take turns, each is brought in once.
-        encoded = [attempt for attempt in taken if self._get_through(attempt, self._encode)]
+        encoded = []
+        for attempt in taken:
+            if not self._may_begin(attempt):
+                # One taken up before it has turned out to have no room.
+                self._register.put_back(attempt)
+            elif self._get_through(attempt, self._encode):
+                encoded.append(attempt)
         for attempt in encoded:
             self._get_through(attempt, lambda each: prepare(each, lambda phase: self._enter(each, phase)))
         return bool(taken)
+
+    def _may_begin(self, attempt: Attempt) -> bool:
+        """Whether a waiting attempt is taken up. Behind one whose model has no room yet nobody is, or the models in use would stay
+        in use; it is tried again when an attempt has ended."""
+        ahead = self._without_room
+        if ahead is not None and not ahead[0].is_over:
+            is_it, is_before = attempt is ahead[0], attempt.rank < ahead[0].rank
+            if (is_it and self._ended == ahead[1]) or (not is_it and not is_before):
+                return False
+        return self._has_turn(attempt, Phase.ENCODE)
+
+    def _note_end(self, spec: ModelSpec) -> None:
+        self._ended += 1
+        self._models.release(spec)
 
     def _get_through(self, attempt: Attempt, work: Callable[[Attempt], None]) -> bool:
         """Does something for one attempt, which alone bears what it raises. False: it came to nothing."""
@@ -302,10 +325,22 @@ class Engine:
             work(attempt)
         except Interrupted:
             return False
+        except NoRoomYet as error:
+            log.info("waits for room on the device", extra={"attempt": attempt.id, "why": error.message})
+            self._without_room = (attempt, self._ended)
+            self._register.put_back(attempt)
+            return False
         except Exception as error:  # noqa: BLE001  ends as data
             self._endings.fail(attempt, error)
             return False
         return True
+
+    def _hear(self, attempt: Attempt, told: Callable[[], None]) -> None:
+        """Takes in what became of a file; a defect in that ends one attempt, not the worker."""
+        try:
+            told()
+        except Exception as error:  # noqa: BLE001  ends as data
+            self._endings.fail(attempt, error)
 
     def _encode(self, attempt: Attempt) -> None:
         spec = attempt.plan.model

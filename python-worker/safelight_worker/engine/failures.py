@@ -52,7 +52,9 @@ def requested_bytes(message: str) -> int:
 def release_memory(error: BaseException) -> None:
     """Frames of an exception hold the tensors that did not fit (PyTorch FAQ, "out of memory")."""
     link: BaseException | None = error
-    while link is not None:
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
         traceback.clear_frames(link.__traceback__)
         link = link.__cause__ or link.__context__
     if is_out_of_memory(error):

@@ -6,7 +6,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,16 @@ from safelight_worker.memory.probe import MemoryProbe
 from safelight_worker.runners.loaded import LoadedRunner, load_runner, weigh
 from safelight_worker.types import FailureKind, MemoryPlan, ModelSpec, WorkerError
 
-__all__ = ["InUse", "LoadedRunner", "ModelStore"]
+__all__ = ["InUse", "LoadedRunner", "ModelStore", "NoRoomYet"]
 
 log = logging.getLogger(__name__)
 
 InUse = Callable[[], AbstractSet[ModelSpec]]
 """Tells which models attempts hold or are about to; asked only when something might leave."""
+
+
+class NoRoomYet(WorkerError):  # noqa: N818  it passes
+    """A model fits once attempts that use others have ended."""
 
 
 def _nobody() -> AbstractSet[ModelSpec]:
@@ -41,7 +45,7 @@ class _Held:
 
     @property
     def bytes(self) -> int:
-        return self.loaded.model.weights_bytes
+        return self.loaded.bytes_held
 
 
 class ModelStore:
@@ -57,7 +61,7 @@ class ModelStore:
         cache_dir: Path | None,
         memory: MemoryProbe | None = None,
         budget_bytes: int = 0,
-        weigh: Callable[[ModelSpec, torch.device], int] = weigh,
+        weigh: Callable[[ModelSpec, torch.device, MemoryPlan], int] = weigh,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._device = device
@@ -162,7 +166,7 @@ class ModelStore:
 
     def _load(self, spec: ModelSpec, in_use: InUse, plan: MemoryPlan) -> LoadedRunner:
         if self._budget:
-            self._make_room(spec, self._weigh(spec, self._device), in_use())
+            self._make_room(spec, self._weigh(spec, self._device, plan), in_use())
         try:
             return self._load_once(spec, plan)
         except Exception as error:
@@ -177,7 +181,7 @@ class ModelStore:
     def _load_once(self, spec: ModelSpec, plan: MemoryPlan) -> LoadedRunner:
         before = self.held_bytes
         loaded = load_runner(spec, self._device, self._cache_dir, self._memory, plan)
-        after = before + loaded.model.weights_bytes
+        after = before + loaded.bytes_held
         log.info("weights grew", extra={"model": spec.id, "bytes_before": before, "bytes_after": after})
         return loaded
 
@@ -187,7 +191,10 @@ class ModelStore:
             return
         evictable = self._evictable(spec, using)
         if self._bytes_of(evictable) < excess:
-            raise WorkerError(FailureKind.DEVICE_OUT_OF_MEMORY, self._no_room(spec, needed, using), "model")
+            busy = [other for other in using if other in self._held and other.id not in self._pinned]
+            fits_later = self._bytes_of({*evictable, *busy}) >= excess
+            error = NoRoomYet if fits_later else WorkerError
+            raise error(FailureKind.DEVICE_OUT_OF_MEMORY, self._no_room(spec, needed, using), "model")
         victims: list[ModelSpec] = []
         while self._bytes_of(victims) < excess:
             victims.append(evictable[len(victims)])
@@ -221,7 +228,7 @@ class ModelStore:
     def _forgotten(self, using: AbstractSet[ModelSpec]) -> list[ModelSpec]:
         return [spec for spec, held in self._held.items() if held.forgotten and spec not in using]
 
-    def _bytes_of(self, specs: Sequence[ModelSpec]) -> int:
+    def _bytes_of(self, specs: Iterable[ModelSpec]) -> int:
         return sum(self._held[spec].bytes for spec in specs)
 
     def _put_last(self, spec: ModelSpec, held: _Held) -> None:

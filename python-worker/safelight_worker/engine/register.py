@@ -62,7 +62,7 @@ class Register:
     def queue(self, attempt: Attempt) -> None:
         """Puts an attempt among the waiting: the most urgent and oldest first."""
         self.waiting.append(attempt)
-        self.waiting.sort(key=lambda each: (each.plan.priority, each.order))
+        self.waiting.sort(key=lambda each: each.rank)
 
     def take_up(self, count: int, may_begin: Callable[[Attempt], bool]) -> list[Attempt]:
         """Moves the next few that may begin from waiting to running."""
@@ -70,6 +70,11 @@ class Register:
         self.waiting = [attempt for attempt in self.waiting if attempt not in taken]
         self.running += taken
         return taken
+
+    def put_back(self, attempt: Attempt) -> None:
+        """Moves one that cannot begin yet from running to waiting."""
+        self.running = [each for each in self.running if each is not attempt]
+        self.queue(attempt)
 
     def drop(self, attempt: Attempt) -> None:
         """Neither waits nor runs any more."""

@@ -16,8 +16,8 @@ from safelight_worker.types import FailureKind, WorkerError
 
 log = logging.getLogger(__name__)
 
-#: ControlNets a model keeps; each is about a third of its UNet.
-KEPT = 3
+#: ControlNets a model keeps, as many as a request may name: those of images in flight are fetched at every step.
+KEPT = 8
 
 
 class ControlNets:

@@ -29,14 +29,31 @@ class PreviewFactors:
 
 def preview_factors(folder: Path, vae: Any) -> PreviewFactors:
     """The factors that came with the model (``preview.json``), else a least-squares fit to what its VAE decodes."""
+    return read_factors(folder) or _fit(vae)
+
+
+def read_factors(folder: Path) -> PreviewFactors | None:
+    """Those that came with the model; None: none did."""
     file = folder / "preview.json"
-    if file.is_file():
-        told = json.loads(file.read_text())
-        return PreviewFactors(torch.tensor(told["latent_rgb_factors"]), torch.tensor(told["latent_rgb_bias"]))
-    return _fit(vae)
+    if not file.is_file():
+        return None
+    told = json.loads(file.read_text())
+    return PreviewFactors(torch.tensor(told["latent_rgb_factors"]), torch.tensor(told["latent_rgb_bias"]))
 
 
 def _fit(vae: Any) -> PreviewFactors:
+    # Float16 overflows in some VAEs, which their configs know of (SDXL's first one).
+    overflows = next(vae.parameters()).dtype == torch.float16 and vae.config.get("force_upcast")
+    if not overflows:
+        return _fitted(vae)
+    vae.to(torch.float32)
+    try:
+        return _fitted(vae)
+    finally:
+        vae.to(torch.float16)
+
+
+def _fitted(vae: Any) -> PreviewFactors:
     # Smooth random fields: neighbouring latents of pictures are alike, and a pixel then depends on its own latent most.
     generator = torch.Generator().manual_seed(0)
     channels = vae.config.latent_channels

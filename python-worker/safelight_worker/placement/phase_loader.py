@@ -185,17 +185,19 @@ class PhaseLoader:
     def _onload(self, name: str) -> None:
         masters = self._masters[name]
         with torch.inference_mode(False), torch.no_grad():
-            loaded: dict[int, torch.Tensor] = {}
-            for _, master in masters.values():
-                if id(master) not in loaded:
-                    loaded[id(master)] = self._present(master)
+            # A pipeline may have cast the module while it was away (SDXL's VAE in float16): then it comes in that dtype.
+            loaded: dict[tuple[int, torch.dtype], torch.Tensor] = {}
+            for tensor, master in masters.values():
+                if (id(master), tensor.dtype) not in loaded:
+                    loaded[id(master), tensor.dtype] = self._present(master).to(tensor.dtype)
+            # Born while their module was on the host: layers of a LoRA.
+            born = [each for each in _tensors(self._components[name]) if id(each) not in masters]
+            brought = [(each, each.data.to(self._device)) for each in born]
             # Nothing may fail from here on: a component is on the device as a whole or not at all.
             for tensor, master in masters.values():
-                tensor.data = loaded[id(master)]
-            for tensor in _tensors(self._components[name]):
-                if id(tensor) not in masters and tensor.device != self._device:
-                    # Born while its module was on the host: layers of a LoRA.
-                    tensor.data = tensor.data.to(self._device)
+                tensor.data = loaded[id(master), tensor.dtype]
+            for tensor, data in brought:
+                tensor.data = data
         self._off.discard(name)
         if self._residency[name] is Residency.RESIDENT:
             # It stays; its host memory is better used otherwise.

@@ -60,8 +60,8 @@ def read_states(loaded: LoadedRunner, plan: Plan) -> list[Any]:
 
 
 def _facts(loaded: LoadedRunner, plan: Plan) -> dict[str, Any]:
-    """What must be the same on both sides. Memory plan, priority and the like may differ: they leave the picture as it is; so
-    may the places of files."""
+    """What must be the same on both sides. Residency, priority and the places of files may differ: they leave the picture as it
+    is. Tiling and slicing change its last bits, which matters where those were promised."""
     inputs, adapter = plan.inputs, plan.inputs.ip_adapter
     told = [
         plan.prompt,
@@ -87,5 +87,5 @@ def _facts(loaded: LoadedRunner, plan: Plan) -> dict[str, Any]:
         "controls": tuple((use.id, use.scale, use.start, use.end) for use in inputs.controls),
         "ip_adapter": None if adapter is None else (adapter.id, adapter.scale),
         "loras": tuple((use.id, use.weight) for use in plan.loras),
-        "exact": plan.exact,
+        "exact": (plan.memory.vae_tiling.value, plan.memory.attention_slicing) if plan.exact else None,
     }

@@ -126,11 +126,12 @@ def _named(cls: type[DiffusionPipeline], plan: Plan) -> dict[str, Any]:
         "prompt": plan.prompt,
         "num_inference_steps": plan.num_inference_steps,
         "guidance_scale": plan.guidance_scale,
-        "true_cfg_scale": plan.true_cfg_scale,
         "width": plan.width,
         "height": plan.height,
         "output_type": "np",
     }
+    if plan.true_cfg_scale:
+        named["true_cfg_scale"] = plan.true_cfg_scale
     if plan.negative_prompt:
         named["negative_prompt"] = plan.negative_prompt
     if plan.num_frames:

@@ -30,7 +30,7 @@ from safelight_worker.runners.request_view import request_view
 from safelight_worker.runners.runner import Finished
 from safelight_worker.runners.step_observer import OnStep, observe_steps
 from safelight_worker.runners.stepped import warn_of_unread_tokens
-from safelight_worker.types import FailureKind, MemoryPlan, Plan, Task, WorkerError
+from safelight_worker.types import FailureKind, IpAdapterInput, MemoryPlan, Plan, Task, WorkerError
 
 #: Fields of a request that a pipeline may find fault with only inside its call.
 _CHECKED_INSIDE = ("height", "width", "num_frames", "strength", "num_inference_steps", "guidance_scale", "prompt")
@@ -106,6 +106,9 @@ class ExclusiveRunner:
         if self._placement is not None:
             self._placement.follow(plans)
 
+    def memory_in_force(self, plan: Plan) -> MemoryPlan:
+        return plan.memory if self._placement is None else self._placement.in_force(plan.memory)
+
     def measure(self, plan: Plan) -> None:
         """Nothing to learn."""
 
@@ -146,7 +149,7 @@ class ExclusiveRunner:
                     self._placement.during_call() if self._placement is not None else nullcontext(),
                     kept_module_state(_components(view)),
                     _memory_options(view, plan.memory),
-                    self._ip_adapters.attached(view, plan.inputs.ip_adapter),
+                    self._ip_adapter(view, plan.inputs.ip_adapter),
                 ):
                     made = view(**call_arguments(cls, plan, state.seed))
             finally:
@@ -157,6 +160,26 @@ class ExclusiveRunner:
         if state.output is None:
             raise _invalid("model", f"{cls.__name__} makes neither pictures nor videos")
         state.step = 1
+
+    @contextmanager
+    def _ip_adapter(self, view: Any, use: IpAdapterInput | None) -> Iterator[None]:
+        """Attached, with the placement knowing of it: an adapter's tensors come and go with the UNet's while they are part of it,
+        and are left whole, and in nobody's books, when they are taken off."""
+        placement = self._placement if use is not None else None
+        try:
+            if placement is not None:
+                placement.need("unet")
+            with self._ip_adapters.attached(view, use):
+                if placement is not None:
+                    placement.refresh()
+                try:
+                    yield
+                finally:
+                    if placement is not None:
+                        placement.need("unet")
+        finally:
+            if placement is not None:
+                placement.refresh()
 
     def finish(self, plan: Plan, state: CallState) -> Finished:
         assert state.output is not None

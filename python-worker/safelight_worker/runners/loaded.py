@@ -17,11 +17,12 @@ from safelight_worker.memory.weights import component_bytes, file_bytes
 from safelight_worker.pipelines import loading, sources
 from safelight_worker.pipelines.loading import LoadedModel
 from safelight_worker.pipelines.loras import Loras
+from safelight_worker.pipelines.quantization import DENOISERS
 from safelight_worker.pipelines.registry import adapter_for
 from safelight_worker.pipelines.scheduler_options import accepted_options
 from safelight_worker.pipelines.sources import SourceKind
 from safelight_worker.runners.exclusive import ExclusiveRunner
-from safelight_worker.runners.model_placement import ModelPlacement
+from safelight_worker.runners.model_placement import ModelPlacement, bytes_held
 from safelight_worker.runners.row_caps import RowCaps
 from safelight_worker.runners.runner import Runner
 from safelight_worker.runners.stepped import SteppedRunner
@@ -32,6 +33,10 @@ __all__ = ["LoadedRunner", "accepted_options", "load_runner"]
 log = logging.getLogger(__name__)
 
 
+#: Bits an element takes once a backend is done with it, its scales included.
+_BITS = {"bitsandbytes_4bit": 5, "bitsandbytes_8bit": 9, "torchao": 9, "quanto": 9, "gguf": 9}
+
+
 @dataclass(frozen=True)
 class LoadedRunner:
     """A model with what runs it. A model with a step adapter is also run as whole calls, for what the adapter does not do."""
@@ -39,7 +44,13 @@ class LoadedRunner:
     model: LoadedModel
     runner: Runner
     exclusive: Runner
+    placement: ModelPlacement
     load_seconds: float
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes of the device that its weights take at most, where they lie now."""
+        return bytes_held(self.model.component_bytes, self.placement.residency)
 
     def runner_for(self, plan: Plan) -> Runner:
         """What runs a plan."""
@@ -51,8 +62,8 @@ class LoadedRunner:
         self.exclusive.close()
 
 
-def weigh(spec: ModelSpec, device: torch.device) -> int:
-    """Bytes that a model's weights will take, from the headers of its files; quantized ones take less.
+def weigh(spec: ModelSpec, device: torch.device, plan: MemoryPlan = MemoryPlan()) -> int:  # noqa: B008  frozen
+    """Bytes of the device that a model's weights will take under a memory plan, from the headers of its files.
 
     Raises:
         WorkerError: ``model_unavailable`` when they are not there or damaged.
@@ -61,11 +72,17 @@ def weigh(spec: ModelSpec, device: torch.device) -> int:
     dtype = spec.dtype or ("float32" if device.type == "cpu" else "float16")
     width = 4 if dtype == "float32" else 2
     try:
+        if source.kind is SourceKind.SINGLE_FILE:
+            # One file holds the network, the text encoders and the VAE; which is which shows only when it is read.
+            return file_bytes(source.path, width)
         parts = component_bytes(source.config, width, spec.variant)
-        single = file_bytes(source.path, width) if source.kind is SourceKind.SINGLE_FILE else 0
     except ValueError as error:
         raise WorkerError(FailureKind.MODEL_UNAVAILABLE, str(error)) from error
-    return sum(parts.values()) + single
+    if spec.quantization is not None:
+        bits = _BITS.get(spec.quantization.backend, 16)
+        for name in spec.quantization.components or [name for name in parts if name in DENOISERS]:
+            parts[name] = parts.get(name, 0) * bits // (8 * width)
+    return bytes_held(parts, plan.residency)
 
 
 def load_runner(
@@ -97,7 +114,7 @@ def load_runner(
         runner = stepped
     seconds = time.monotonic() - began
     log.info("model loaded", extra={"model": spec.id, "runner": runner.kind, "seconds": round(seconds, 2)})
-    return LoadedRunner(model, runner, exclusive, seconds)
+    return LoadedRunner(model, runner, exclusive, placement, seconds)
 
 
 def _identity(model: LoadedModel) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
@@ -13,6 +14,10 @@ from safelight_worker.types import MemoryPlan, Phase, Residency
 
 #: From most to least memory on the device.
 _SPARING = (Residency.RESIDENT, Residency.PHASE, Residency.GROUP_OFFLOAD)
+
+#: Share of a component that is on the device under group offload: the block that computes and the one that is fetched. Networks
+#: have 10 to 60 blocks.
+_GROUP_SHARE = 0.2
 
 #: Beginnings of the names of components that work at every step.
 _DENOISING = ("unet", "transformer", "controlnet", "prior", "image_projection")
@@ -28,6 +33,7 @@ class ModelPlacement:
         phases: Mapping[Phase, frozenset[str]],
     ) -> None:
         self._components = dict(components)
+        self._device = device
         self._loader = PhaseLoader(components, device, phases)
         self._plans: list[MemoryPlan] = []
 
@@ -35,6 +41,15 @@ class ModelPlacement:
     def swaps_phases(self) -> bool:
         """Whether components come and go with their phases."""
         return Residency.PHASE in self._loader.residency.values()
+
+    @property
+    def residency(self) -> Mapping[str, Residency]:
+        """Of every component, as it is in force."""
+        return self._loader.residency
+
+    def need(self, component: str) -> None:
+        """Has one component on the device."""
+        self._loader.need(frozenset({component}))
 
     def follow(self, plans: Sequence[MemoryPlan]) -> None:
         """Takes over the residency of the attempts in flight: per component the most sparing. Without any, things stay where
@@ -51,6 +66,11 @@ class ModelPlacement:
         self._loader.apply(merged([plan.residency for plan in wanted]))
         self._plans = wanted
 
+    def in_force(self, plan: MemoryPlan) -> MemoryPlan:
+        """A plan with the residency that is carried out."""
+        moved = {name: each for name, each in self._loader.residency.items() if each is not Residency.RESIDENT}
+        return replace(plan, residency={**dict.fromkeys(plan.residency, Residency.RESIDENT), **moved})
+
     def enter(self, phase: Phase) -> None:
         """Has what the phase needs on the device."""
         self._loader.enter(phase)
@@ -62,7 +82,7 @@ class ModelPlacement:
             self._loader.need(frozenset(self._components))
             yield
             return
-        with component_hooks(self._components, lambda name: self._loader.need(self._together(name))):
+        with component_hooks(self._components, self._device, lambda name: self._loader.need(self._together(name))):
             yield
 
     def _together(self, name: str) -> frozenset[str]:
@@ -84,3 +104,20 @@ def merged(residencies: Sequence[Mapping[str, Residency]]) -> dict[str, Residenc
     return {
         name: max((each.get(name, Residency.RESIDENT) for each in residencies), key=_SPARING.index) for name in names
     }
+
+
+def bytes_held(sizes: Mapping[str, int], residency: Mapping[str, Residency]) -> int:
+    """Bytes of the device that components of these sizes take at most: all that are resident, the largest phase of those that
+    come and go, and of the others a group."""
+    resident, grouped = 0, 0
+    phases: dict[str, int] = {}
+    for name, size in sizes.items():
+        where = residency.get(name, Residency.RESIDENT)
+        if where is Residency.PHASE:
+            phase = "encode" if "encoder" in name else "denoise" if name.startswith(_DENOISING) else "decode"
+            phases[phase] = phases.get(phase, 0) + size
+        elif where is Residency.GROUP_OFFLOAD:
+            grouped = max(grouped, int(size * _GROUP_SHARE))
+        else:
+            resident += size
+    return resident + max(phases.values(), default=0) + grouped

@@ -66,6 +66,9 @@ class Runner(Protocol):
     def place(self, plans: Sequence[MemoryPlan]) -> None:
         """Follows the memory plans of the attempts in flight; where they differ, the one that needs less memory counts."""
 
+    def memory_in_force(self, plan: Plan) -> MemoryPlan:
+        """The plan's memory decisions as they are carried out, beside those of others in flight."""
+
     def measure(self, plan: Plan) -> None:
         """Learns the row cap of the plan's shape when it is new; takes about a second at most."""
 

@@ -21,7 +21,7 @@ from safelight_worker.memory.probe import MemoryProbe
 from safelight_worker.pipelines.adapter import StepAdapter
 from safelight_worker.pipelines.loading import LoadedModel
 from safelight_worker.pipelines.loras import Loras
-from safelight_worker.pipelines.previews import PreviewFactors, preview_factors
+from safelight_worker.pipelines.previews import PreviewFactors, preview_factors, read_factors
 from safelight_worker.pipelines.prompts import unread_tokens
 from safelight_worker.pipelines.schedulers import SchedulerChoice, choose
 from safelight_worker.pipelines.state import Conditions, StepState
@@ -79,7 +79,7 @@ class SteppedRunner:
         self._prompts = PromptCache(model.device)
         self._choices: dict[Hashable, SchedulerChoice] = {}
         self._trials: dict[tuple[int, int], StepState] = {}
-        self._exact_in_company: dict[tuple[int, int, int], bool] = {}
+        self._exact_in_company: dict[tuple[int, int, int, bool], bool] = {}
         self.footprints: Sequence[PhaseFootprint] = ()
 
     @property
@@ -186,6 +186,9 @@ class SteppedRunner:
     def place(self, plans: Sequence[MemoryPlan]) -> None:
         self._placement.follow(plans)
 
+    def memory_in_force(self, plan: Plan) -> MemoryPlan:
+        return self._placement.in_force(plan.memory)
+
     def encode(self, plan: Plan) -> Conditions:
         warn_of_unread_tokens(self._model.pipe, plan)
 
@@ -221,7 +224,7 @@ class SteppedRunner:
             return
         rows = state.exact_rows
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), attention_options(self._adapter.module, state.attention_slicing):
                 trial = self._trial_state(state.width, state.height)
                 other = replace(trial, latents=trial.latents.flip(-1) * 0.5)
                 self._placement.enter(Phase.DENOISE)
@@ -267,7 +270,9 @@ class SteppedRunner:
 
     def preview(self, state: StepState) -> Picture | None:
         if self._factors is None:
-            # Needs the VAE, so not before somebody watches, and not while it is away.
+            self._factors = read_factors(self._model.folder)
+        if self._factors is None:
+            # A fit needs the VAE: not before somebody watches, and not at the price of the denoiser's place.
             if self._placement.swaps_phases:
                 return None
             self._placement.enter(Phase.DECODE)
@@ -353,8 +358,8 @@ def _trial_plan(spec: ModelSpec, width: int, height: int, inputs: Inputs) -> Pla
     )
 
 
-def _case(state: StepState) -> tuple[int, int, int]:
-    return state.width, state.height, state.exact_rows
+def _case(state: StepState) -> tuple[int, int, int, bool]:
+    return state.width, state.height, state.exact_rows, state.attention_slicing
 
 
 def _shape(width: int, height: int) -> str:

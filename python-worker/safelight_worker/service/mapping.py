@@ -108,7 +108,7 @@ def plan(wire: pb.ExecutionPlan) -> Plan:
         max_images=wire.batching.max_images,
         preview_interval_ms=wire.preview_interval_ms,
         exact=wire.batching.exact,
-        true_cfg_scale=sampling.true_cfg_scale or 1.0,
+        true_cfg_scale=sampling.true_cfg_scale,
         num_frames=sampling.num_frames,
         inputs=_inputs(wire.inputs),
         loras=tuple(

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from safelight_worker.pb import worker_pb2 as pb
+from safelight_worker.runners.row_caps import EXACT_AT_MOST
 from tests.support import tiny
 from tests.support.process import PATIENCE, ROOT, WorkerProcess, last, plan, until
 
@@ -177,7 +178,7 @@ def test_exact_rows_are_told_once_there_are_any(start: Start, model: Path, tmp_p
     wanted = plan(model, tmp_path / "s", "exact/1", batching=pb.Batching(exact=True), memory=memory)
     effective = last(fresh.run(wanted)).result.effective
     (cap,) = fresh.load(model).row_caps
-    assert effective.exact_rows == cap.exact_rows == 2 * cap.images
+    assert effective.exact_rows == cap.exact_rows == 2 * min(cap.images, EXACT_AT_MOST)
     assert effective.memory == memory
     assert effective.resumed_at_step == 0
     plain = last(fresh.run(plan(model, tmp_path / "p", "plain/1"))).result.effective

@@ -211,7 +211,7 @@ def reference(
         arguments["strength"] = inputs.strength
     if inputs.mask_image is not None:
         arguments["mask_image"] = open_mask(inputs.mask_image, "mask_image", plan.width, plan.height)
-    if "true_cfg_scale" in accepted:
+    if "true_cfg_scale" in accepted and plan.true_cfg_scale:
         arguments["true_cfg_scale"] = plan.true_cfg_scale
     picture: Picture = own(plan.prompt, **arguments, **extra).images[0]
     return picture

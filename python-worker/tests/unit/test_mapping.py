@@ -111,7 +111,7 @@ def test_what_a_plan_may_leave_out_arrives(tmp_path: Path) -> None:
 
 def test_what_a_plan_leaves_out_is_as_if_it_were_not(tmp_path: Path) -> None:
     plan = mapping.plan(make(tmp_path))
-    assert (plan.true_cfg_scale, plan.num_frames, plan.exact) == (1.0, 0, False)
+    assert (plan.true_cfg_scale, plan.num_frames, plan.exact) == (0.0, 0, False)
     assert (plan.inputs, plan.loras, plan.memory) == (Inputs(), (), MemoryPlan())
     assert (plan.resume_from, plan.checkpoint_interval_ms) == (None, 0)
 

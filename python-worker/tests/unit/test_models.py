@@ -151,9 +151,7 @@ def model_bytes(sd_folder: Path) -> int:
 def shelf(caps_folder: Path, model_bytes: int, room: float = 2.5, clock: Clock | None = None) -> ModelStore:
     """A store with room for a number of tiny models."""
     budget = int(model_bytes * room)
-    return ModelStore(
-        CPU, caps_folder, budget_bytes=budget, weigh=lambda spec, device: model_bytes, clock=clock or Clock()
-    )
+    return ModelStore(CPU, caps_folder, budget_bytes=budget, weigh=lambda spec, *_: model_bytes, clock=clock or Clock())
 
 
 def of(folder: Path, *names: str) -> list[ModelSpec]:
@@ -231,7 +229,7 @@ def test_when_too_little_can_leave_nothing_does_and_the_numbers_are_told(
         CPU,
         caps_folder,
         budget_bytes=4 * model_bytes,
-        weigh=lambda spec, device: model_bytes * (3 if spec.id == "large" else 1),
+        weigh=lambda spec, *_: model_bytes * (3 if spec.id == "large" else 1),
     )
     a, b, c, large = of(sd_folder, "a", "b", "c", "large")
     for spec in (a, b, c):
@@ -252,7 +250,7 @@ def test_a_small_model_is_spared_when_a_large_one_has_to_leave_anyway(
 ) -> None:
     large_bytes = load(ModelSpec("xl", str(sdxl_folder)), CPU).weights_bytes
     assert large_bytes > model_bytes
-    store = ModelStore(CPU, caps_folder, budget_bytes=model_bytes + large_bytes, weigh=lambda spec, device: large_bytes)
+    store = ModelStore(CPU, caps_folder, budget_bytes=model_bytes + large_bytes, weigh=lambda spec, *_: large_bytes)
     small, large = of(sd_folder, "small")[0], of(sdxl_folder, "large")[0]
     store.get(small)
     store.get(large)

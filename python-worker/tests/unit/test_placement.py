@@ -270,3 +270,15 @@ def test_where_components_lie_is_told(bench: Bench) -> None:
     bench.loader.apply({"vae": Residency.PHASE})
     assert bench.loader.residency["vae"] is Residency.PHASE
     assert bench.loader.residency["unet"] is Residency.RESIDENT
+
+
+def test_a_module_cast_while_it_is_away_comes_back_in_that_dtype_and_its_master_stays(bench: Bench) -> None:
+    before = bench.draw()
+    bench.loader.apply(bench.residency(Residency.PHASE))
+    bench.loader.enter(Phase.DENOISE)
+    bench.modules["vae"].to(torch.float64)
+    bench.loader.enter(Phase.DECODE)
+    assert {tensor.dtype for tensor in bench.modules["vae"].parameters()} == {torch.float64}
+    bench.modules["vae"].to(torch.float32)
+    bench.loader.enter(Phase.DENOISE)
+    assert torch.equal(bench.draw(), before)

@@ -49,7 +49,6 @@ describe('POST /v1/jobs with pictures', () => {
       init_image: PNG,
       mask_image: PNG,
       strength: 0.35,
-      controls: [{ id: 'canny', image: PNG, scale: 0.5, start: 0.1, end: 0.9 }],
       loras: [{ id: 'ink', weight: -1.5 }],
     });
     expect(status).toBe(202);
@@ -57,9 +56,12 @@ describe('POST /v1/jobs with pictures', () => {
       init_image: REF,
       mask_image: REF,
       strength: 0.35,
-      controls: [{ id: 'canny', image: REF, scale: 0.5, start: 0.1, end: 0.9 }],
       loras: [{ id: 'ink', weight: -1.5 }],
     });
+    const controls = [{ id: 'canny', image: PNG, scale: 0.5, start: 0.1, end: 0.9 }];
+    const followed = await api.post('/v1/jobs', { prompt: 'x', controls });
+    expect(followed.status).toBe(202);
+    expect(followed.json.request.controls).toMatchObject([{ ...controls[0], image: REF }]);
   });
 
   it('gives the same job to the same key and picture, however it is written', async () => {

@@ -139,3 +139,13 @@ const FAMILY_OF_CLASS: ReadonlyMap<string, PipelineFamily> = new Map(
 export function familyOfClass(pipelineClass: string): PipelineFamily {
   return FAMILY_OF_CLASS.get(pipelineClass) ?? 'other';
 }
+
+/** Whether a class holds a ControlNet of its own, so that its every call has to be given the picture that one follows. */
+export function isControlNetClass(pipelineClass: string): boolean {
+  return FAMILY_OF_CLASS.has(pipelineClass) && pipelineClass.includes('ControlNet');
+}
+
+/** Whether workers run a class step by step; every other one they run as a whole call. */
+export function isSteppedClass(pipelineClass: string): boolean {
+  return FAMILY_OF_CLASS.has(pipelineClass) && !isControlNetClass(pipelineClass);
+}

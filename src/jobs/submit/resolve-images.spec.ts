@@ -46,7 +46,6 @@ describe('pictures of a request', () => {
     const { request, files } = accepted({
       init_image: png,
       mask_image: jpeg,
-      controls: [{ id: 'canny', image: png }],
       ip_adapter: { id: 'face', image: jpeg },
       loras: [{ id: 'ink' }, { id: 'paper', weight: -4 }],
     });
@@ -56,7 +55,6 @@ describe('pictures of a request', () => {
       init_image: pngRef,
       mask_image: jpegRef,
       strength: 0.8,
-      controls: [{ id: 'canny', image: pngRef, scale: 1, start: 0, end: 1 }],
       ip_adapter: { id: 'face', image: jpegRef, scale: 1 },
       loras: [
         { id: 'ink', weight: 1 },
@@ -67,6 +65,9 @@ describe('pictures of a request', () => {
       [png.sha256, png.bytes],
       [jpeg.sha256, jpeg.bytes],
     ]);
+    const followed = accepted({ controls: [{ id: 'canny', image: png }] });
+    expect(followed.request.controls).toEqual([{ id: 'canny', image: pngRef, scale: 1, start: 0, end: 1 }]);
+    expect(followed.files.map(({ ref }) => ref)).toEqual([pngRef]);
   });
 
   it('leave no trace in a request without them', () => {
@@ -135,8 +136,10 @@ describe('pictures of a request', () => {
       loras: [{ id: 'none', weight: 5 }],
     });
     const fields = resolution.ok ? [] : resolution.problems.map(({ field }) => field);
-    const wrong = ['width', 'mask_image', 'strength', 'controls[0].id', 'controls[0].image', 'controls[0].start'];
-    expect(new Set(fields)).toEqual(new Set([...wrong, 'controls[0].end', 'loras[0].id', 'loras[0].weight']));
+    const wrong = ['width', 'mask_image', 'strength', 'controls', 'controls[0].id', 'controls[0].image'];
+    expect(new Set(fields)).toEqual(
+      new Set([...wrong, 'controls[0].start', 'controls[0].end', 'loras[0].id', 'loras[0].weight']),
+    );
   });
 
   it.each<[string, Partial<GenerationInput>, string]>([

@@ -7,6 +7,7 @@ import { IMAGE_MEDIA_TYPES, readImageHeader } from '../../domain/generation/imag
 import type { ImageRef } from '../../domain/generation/image-ref.js';
 import type { ModelDescription } from '../../domain/generation/model-description.js';
 import type { InputFile } from '../ports/artifact-store.port.js';
+import { checkCombination, DEFAULT_STRENGTH } from './check-combination.js';
 import type { GenerationInput } from './generation-input.js';
 import type { Picture } from './picture.js';
 import type { ProblemList } from './problem-list.js';
@@ -17,9 +18,6 @@ export const MAX_IMAGE_BYTES = 20 * 1024 * 1024;
 
 /** Largest picture once it is decoded: three bytes a pixel in the worker, for the time of its preparation. */
 export const MAX_IMAGE_PIXELS = 64_000_000;
-
-/** What diffusers' own `__call__` of image-to-image takes. */
-const DEFAULT_STRENGTH = 0.8;
 
 /** Largest weight of a ControlNet's residuals or an IP-Adapter's attention; above 2 pictures are noise already. */
 const MAX_SCALE = 4;
@@ -41,6 +39,7 @@ export function resolveImages(input: GenerationInput, model: ModelDescription, p
     return ref;
   };
   checkTask(input, model, problems);
+  checkCombination(input, model, problems);
   const fields: ImageFields = {
     ...(input.init_image && {
       init_image: take('init_image', input.init_image),
