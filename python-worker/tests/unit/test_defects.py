@@ -66,7 +66,7 @@ def test_a_defect_of_the_loop_ends_the_process_rather_than_leave_it_deaf(tmp_pat
         gone.set()
 
     bench = Workbench(tmp_path, ModelStore(CPU, caps_folder), exit_process=leave)
-    with replaced(bench.engine, "_drop_cancelled", breaking):
+    with replaced(bench.engine, "_drop_leaving", breaking):
         assert gone.wait(PATIENCE)
     bench.stop()
     assert codes == [1]

@@ -71,7 +71,7 @@ def test_a_tensor_above_the_threshold_is_shared(pipe: DiffusionPipeline) -> None
 def test_components_can_be_listed_and_the_config_read(pipe: DiffusionPipeline) -> None:
     view = request_view(pipe, CPU)
     assert view.components.keys() == pipe.components.keys()
-    assert view.unet.config.sample_size == 16
+    assert view.vae.config.sample_size == 64
     assert dict(view.config) == dict(pipe.config)
 
 
@@ -90,7 +90,7 @@ def test_a_view_is_of_its_family_and_runs_where_it_is_told(pipe: DiffusionPipeli
 def test_freeing_hooks_does_nothing(pipe: DiffusionPipeline) -> None:
     view = request_view(pipe, CPU)
     moved: list[str] = []
-    view.unet.to = lambda *_: moved.append("unet")
+    view.vae.to = lambda *_: moved.append("vae")
     assert view.maybe_free_model_hooks() is None
     assert moved == []
 

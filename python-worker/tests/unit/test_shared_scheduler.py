@@ -102,9 +102,9 @@ def test_one_pipeline_shared_by_threads_fails_and_its_views_do_not(bench: Workbe
 
 @pytest.mark.parametrize("family", sorted(tiny.BUILDERS))
 def test_the_engine_draws_what_each_of_many_threads_asked_for(
-    bench: Workbench, sd_folder: Path, sdxl_folder: Path, family: str
+    bench: Workbench, folders: dict[str, Path], family: str
 ) -> None:
-    folder = {"sd": sd_folder, "sdxl": sdxl_folder}[family]
+    folder = folders[family]
     pipe = bench.load(folder).model.pipe
     scheduler = "EulerDiscreteScheduler" if family == "sdxl" else ""
     plans = [
