@@ -1,12 +1,12 @@
 // Who may import whom. In one line:
-//   api → jobs → domain ← dispatch → (ports) ← workers, devices, artifacts, events, persistence, models
+//   api → jobs → domain ← dispatch → (ports) ← workers, devices, artifacts, events, persistence, models, webhooks
 // Adapters meet in the composition root only. `npm run deps` checks it; each rule says its reason.
 // Imports of types count too: a type that crosses a layer ties it just as well.
 
 const SPEC = '\\.spec\\.ts$';
 // The files directly below src/: main, the module and what starts and stops it.
 const COMPOSITION_ROOT = '^src/[^/]+\\.ts$';
-const ADAPTERS = 'workers|devices|artifacts|events|persistence|models';
+const ADAPTERS = 'workers|devices|artifacts|events|persistence|models|webhooks';
 const PORTS = '^src/(jobs|dispatch)/ports/';
 
 /**
@@ -101,6 +101,7 @@ module.exports = {
     adapterMayImport('events'),
     adapterMayImport('persistence'),
     adapterMayImport('models'),
+    adapterMayImport('webhooks'),
     mayImport(
       'api',
       ['jobs/', 'domain/', 'config/', 'telemetry/', 'metrics/', 'gen/'],

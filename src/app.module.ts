@@ -7,35 +7,55 @@ import type { Logger } from 'pino';
 
 import { ApiModule } from './api/api.module.js';
 import { AppLifecycle } from './app.lifecycle.js';
-import { FilesystemArtifactStore } from './artifacts/filesystem-artifact-store.js';
 import type { AreaName } from './config/areas.js';
 import { CONFIG_AREAS } from './config/areas.js';
 import { EMBEDDED_MODEL_ID } from './config/models.config.js';
 import type { Settings } from './config/settings.js';
 import { DeviceLeasePool } from './devices/device-lease-pool.js';
+import { AttemptOutlines } from './dispatch/attempt-outline.js';
+import { AttemptRecorder } from './dispatch/attempt-recorder.js';
 import { AttemptRunner } from './dispatch/attempt-runner.js';
+import { AttemptStops } from './dispatch/attempt-stops.js';
+import { Candidates } from './dispatch/candidates.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
+import { NodeDrains } from './dispatch/drain/node-drains.js';
+import { Footprints } from './dispatch/footprints.js';
+import { InFlight } from './dispatch/in-flight.js';
+import { ClaimKeeper } from './dispatch/maintenance/claim-keeper.js';
 import { DueJobs } from './dispatch/maintenance/due-jobs.js';
 import { Pruner } from './dispatch/maintenance/pruner.js';
+import { Rescuer } from './dispatch/maintenance/rescuer.js';
+import { NextTries } from './dispatch/next-try.js';
+import { OtherWorkers } from './dispatch/other-workers.js';
 import { DeviceLeases } from './dispatch/ports/device-leases.port.js';
 import { WorkerPool } from './dispatch/ports/worker-pool.port.js';
+import { Preemption } from './dispatch/preemption.js';
+import { Stranded } from './dispatch/stranded.js';
+import { Turns } from './dispatch/turns.js';
 import type { Device } from './domain/placement/device.js';
-import { InProcessJobEvents } from './events/in-process-job-events.js';
 import { CancelJob } from './jobs/cancel/cancel-job.js';
 import { CancelRequests } from './jobs/cancel/cancel-requests.js';
 import { ArtifactStore } from './jobs/ports/artifact-store.port.js';
 import { Clock } from './jobs/ports/clock.port.js';
+import { DeliveryStore } from './jobs/ports/delivery-store.port.js';
+import { Drains } from './jobs/ports/drains.port.js';
+import { FootprintStore } from './jobs/ports/footprint-store.port.js';
 import { JobEvents } from './jobs/ports/job-events.port.js';
 import { JobStore } from './jobs/ports/job-store.port.js';
 import { ModelCatalog } from './jobs/ports/model-catalog.port.js';
+import { NodeIdentity } from './jobs/ports/node-identity.js';
+import { NodeStore } from './jobs/ports/node-store.port.js';
 import { WorkerInventory } from './jobs/ports/worker-inventory.port.js';
 import { QueryJobs } from './jobs/query/query-jobs.js';
+import { QueryWorkers } from './jobs/query/query-workers.js';
 import { SubmitJobs } from './jobs/submit/submit-jobs.js';
 import { WatchJob } from './jobs/watch/watch-job.js';
 import { FolderModelCatalog } from './models/folder-model-catalog.js';
+import type { Stores } from './persistence/open-stores.js';
 import { LOG } from './telemetry/log.js';
 import { Metrics } from './metrics/metrics.js';
 import { SystemClock } from './system-clock.js';
+import { WebhookDeliverer } from './webhooks/webhook-deliverer.js';
 import { SupervisedWorkerPool } from './workers/supervised-worker-pool.js';
 
 /** Folder of the Python worker, beside the compiled program. */
@@ -43,11 +63,14 @@ export const WORKER_DIR = fileURLToPath(new URL('../python-worker', import.meta.
 
 const AREA_NAMES = Object.keys(CONFIG_AREAS) as AreaName[];
 
-/** What is opened before the application is put together. */
+/** What is opened before the application is put together; whoever opened it closes it. */
 export interface Opened {
   readonly settings: Settings;
   readonly log: Logger;
-  readonly store: JobStore;
+  readonly node: NodeIdentity;
+  readonly stores: Stores;
+  readonly artifacts: ArtifactStore;
+  readonly events: JobEvents;
   readonly devices: readonly Device[];
 }
 
@@ -55,7 +78,7 @@ export interface Opened {
 @Global()
 @Module({})
 export class AppModule {
-  static compose({ settings, log, store, devices }: Opened): DynamicModule {
+  static compose({ settings, log, node, stores, artifacts, events, devices }: Opened): DynamicModule {
     const models = new FolderModelCatalog(modelEntries(settings));
     const pool = new SupervisedWorkerPool({
       node: settings.node.name,
@@ -63,30 +86,37 @@ export class AppModule {
       config: settings.workers,
       workerDir: WORKER_DIR,
       dataDir: settings.storage.dataDir,
-      keptAlive: models.list().filter(({ keepAliveMs }) => keepAliveMs !== null),
+      served: models.list(),
       preload: models.list().filter(({ isDefault, pinned }) => pinned || (isDefault && settings.workers.preload)),
       logLevel: settings.log.level,
       log,
     });
     const ports = [
-      { provide: JobStore, useValue: store },
+      { provide: JobStore, useValue: stores.jobs },
+      { provide: NodeStore, useValue: stores.nodes },
+      { provide: FootprintStore, useValue: stores.footprints },
+      { provide: DeliveryStore, useValue: stores.deliveries },
+      { provide: NodeIdentity, useValue: node },
       { provide: ModelCatalog, useValue: models },
       { provide: WorkerPool, useValue: pool },
       { provide: WorkerInventory, useValue: pool },
       { provide: SupervisedWorkerPool, useValue: pool },
-      { provide: ArtifactStore, useClass: FilesystemArtifactStore },
-      { provide: JobEvents, useClass: InProcessJobEvents },
+      { provide: ArtifactStore, useValue: artifacts },
+      { provide: JobEvents, useValue: events },
       { provide: DeviceLeases, useClass: DeviceLeasePool },
+      { provide: Drains, useClass: NodeDrains },
       { provide: Clock, useClass: SystemClock },
       { provide: LOG, useValue: log },
     ];
     const settingsByClass = AREA_NAMES.map((name) => ({ provide: CONFIG_AREAS[name], useValue: settings[name] }));
-    const useCases = [SubmitJobs, CancelJob, CancelRequests, QueryJobs, WatchJob, Metrics];
-    const loops = [AttemptRunner, Dispatcher, DueJobs, Pruner, AppLifecycle];
+    const useCases = [SubmitJobs, CancelJob, CancelRequests, QueryJobs, QueryWorkers, WatchJob, Metrics];
+    const attempts = [InFlight, AttemptStops, AttemptOutlines, AttemptRunner, AttemptRecorder, NextTries];
+    const placement = [Candidates, Turns, Stranded, Footprints, OtherWorkers, Preemption];
+    const loops = [Dispatcher, ClaimKeeper, Rescuer, DueJobs, Pruner, WebhookDeliverer, AppLifecycle];
     return {
       module: AppModule,
       imports: [ApiModule],
-      providers: [...ports, ...settingsByClass, ...useCases, ...loops],
+      providers: [...ports, ...settingsByClass, ...useCases, ...attempts, ...placement, ...loops],
       exports: [...ports.map(({ provide }) => provide), ...settingsByClass.map(({ provide }) => provide), ...useCases],
     };
   }

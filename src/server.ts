@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 
 import { NestFactory } from '@nestjs/core';
@@ -9,15 +11,19 @@ import type { Logger } from 'pino';
 import { configureHttpApp, HTTP_APP_OPTIONS } from './api/http/configure-http-app.js';
 import { AppLifecycle } from './app.lifecycle.js';
 import { AppModule } from './app.module.js';
+import { openArtifactStore } from './artifacts/open-artifact-store.js';
 import type { Settings } from './config/settings.js';
 import { findDevices } from './devices/device-inventory.js';
-import { SqliteJobStore } from './persistence/sqlite/sqlite-job-store.js';
+import { openJobEvents } from './events/open-job-events.js';
+import { openStores } from './persistence/open-stores.js';
 import { createLog } from './telemetry/log.js';
 import { NestLog } from './telemetry/nest-log.js';
 
 /** A server that listens. */
 export interface RunningServer {
   readonly url: string;
+  /** Resolves when the server is closed: with null because it was asked to, else with why it could not go on. */
+  readonly ended: Promise<Error | null>;
   /** Stops taking work, lets attempts in flight end within the drain limit, ends the workers. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -31,20 +37,25 @@ export interface ServerOverrides {
 /** Starts a node in this process. Whatever it opened is closed again when a later step fails. */
 export async function startServer(settings: Settings, overrides: ServerOverrides = {}): Promise<RunningServer> {
   const log = overrides.log ?? createLog(settings.log.level);
-  const { dataDir, artifactsDir } = settings.storage;
-  await mkdir(dataDir, { recursive: true });
-  await mkdir(artifactsDir, { recursive: true });
-  const devices = await findDevices(settings.devices.ids);
-  const store = await SqliteJobStore.open({ path: join(dataDir, 'jobs.sqlite') });
+  const { dataDir } = settings.storage;
+  const node = { id: randomUUID(), name: settings.node.name };
   // What to undo, last first: whoever opens something says how to close it.
-  const undo: (() => Promise<void>)[] = [() => store.close()];
+  const undo: (() => Promise<void>)[] = [];
   const closeAll = async () => {
     const failures: unknown[] = [];
     for (const step of undo.toReversed()) await step().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw new AggregateError(failures, 'not everything could be closed');
   };
   try {
-    const root = AppModule.compose({ settings, log, store, devices });
+    await mkdir(dataDir, { recursive: true });
+    const devices = await findDevices(settings.devices.ids);
+    const stores = await openStores({ database: settings.database, dataDir, log });
+    undo.push(() => stores.close());
+    const events = await openJobEvents({ databaseUrl: settings.database.url, node, log });
+    undo.push(() => events.close());
+    const artifacts = await openArtifactStore({ ...settings, log });
+    undo.push(async () => artifacts.close());
+    const root = AppModule.compose({ settings, log, node, stores, artifacts, events, devices });
     const app = await NestFactory.create<NestExpressApplication>(root, {
       ...HTTP_APP_OPTIONS,
       logger: new NestLog(log),
@@ -56,22 +67,34 @@ export async function startServer(settings: Settings, overrides: ServerOverrides
     const lifecycle = app.get(AppLifecycle);
     // Before the sockets close, so that whoever watches a job still hears how it ends.
     undo.push(() => lifecycle.stop());
-    await lifecycle.start();
-    const url = addressOf(app, settings.http.host);
+    const url = addressOf(app, settings.http.host, '127.0.0.1');
+    await lifecycle.start(addressOf(app, settings.http.host, hostname()));
     const announcement = await announce(dataDir, url);
     undo.push(() => rm(announcement, { force: true }));
     log.info({ url }, 'listening');
-    let closing: Promise<void> | null = null;
-    return { url, close: () => (closing ??= closeAll().then(() => log.info('stopped'))) };
+    return running(url, closeAll, lifecycle, log);
   } catch (error) {
     await closeAll().catch((failure: unknown) => log.error({ err: failure }, 'closing after a failed start'));
     throw error;
   }
 }
 
-function addressOf(app: NestExpressApplication, host: string): string {
+function running(url: string, closeAll: () => Promise<void>, lifecycle: AppLifecycle, log: Logger): RunningServer {
+  const { promise: ended, resolve } = Promise.withResolvers<Error | null>();
+  let closing: Promise<void> | null = null;
+  const close = () => (closing ??= closeAll().then(() => log.info('stopped')));
+  void lifecycle.broken.then(async (why) => {
+    log.fatal({ err: why }, 'the server cannot go on and stops');
+    await close().catch((error: unknown) => log.error({ err: error }, 'closing a server that cannot go on'));
+    resolve(why);
+  });
+  return { url, ended, close: () => close().finally(() => resolve(null)) };
+}
+
+/** `wildcard`: what stands for a host that means all addresses. */
+function addressOf(app: NestExpressApplication, host: string, wildcard: string): string {
   const { port } = app.getHttpServer().address() as AddressInfo;
-  const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  const reachable = host === '0.0.0.0' || host === '::' ? wildcard : host;
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def parse(arguments: list[str] | None = None) -> Settings:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--log-level", default="info")
     parser.add_argument("--memory-budget-bytes", type=int, default=0)
-    parser.add_argument("--faults", default="", help="faults on purpose, such as oom@denoise:3")
+    # By the environment, too: a test of the whole server has no other way to its workers.
+    rules = os.environ.get("SAFELIGHT_FAULT_RULES", "")
+    parser.add_argument("--faults", default=rules, help="faults on purpose, such as oom@denoise:3")
     given = parser.parse_args(arguments)
     return Settings(
         given.socket,

@@ -69,6 +69,8 @@ async def serve(settings: Settings, stdout: TextIO) -> None:
     except ValueError as error:
         log.critical("the command line cannot be followed", extra={"why": str(error)})
         sys.exit(2)
+    if settings.faults:
+        log.warning("faults are made on purpose", extra={"rules": settings.faults})
     servicer = WorkerServicer(engine, _describe(settings.device, engine), versions())
     server = grpc.aio.server(options=_OPTIONS)
     worker_pb2_grpc.add_WorkerServiceServicer_to_server(servicer, server)

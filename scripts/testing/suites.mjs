@@ -50,10 +50,11 @@ export const suites = [
     read: (report) => readJunitReport(readFileSync(report, 'utf8')),
   },
   {
-    // Each of its tests starts the whole program: one at a time.
+    // Each of its tests starts the whole program: one at a time. A hook that runs out of time leaves a server nobody stops;
+    // the run would wait for it until its limit, and must end, which ends the server.
     title: 'end-to-end tests',
     command: join(nodeBin, 'node'),
-    args: jest('--selectProjects', 'e2e', '--runInBand'),
+    args: jest('--selectProjects', 'e2e', '--runInBand', '--forceExit'),
     cwd: root,
     read: readJest,
   },

@@ -8,9 +8,11 @@ import { JobEventsController } from './rest/job-events.controller.js';
 import { JobsController } from './rest/jobs.controller.js';
 import { MetricsController } from './rest/metrics.controller.js';
 import { ModelsController } from './rest/models.controller.js';
+import { NodeController } from './rest/node.controller.js';
 import { PreviewController } from './rest/preview.controller.js';
 import { PreviewInterest } from './rest/preview-interest.js';
 import { RootController } from './rest/root.controller.js';
+import { WaitForJob } from './rest/wait-for-job.js';
 import { WorkersController } from './rest/workers.controller.js';
 
 /** The REST edge. Use cases, ports and configuration come from the composition root, which provides them globally. */
@@ -22,11 +24,12 @@ import { WorkersController } from './rest/workers.controller.js';
     PreviewController,
     ModelsController,
     WorkersController,
+    NodeController,
     HealthController,
     MetricsController,
     RootController,
   ],
-  providers: [PreviewInterest],
+  providers: [PreviewInterest, WaitForJob],
 })
 export class ApiModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {

@@ -1,166 +1,224 @@
-import { createHash } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import type { Readable } from 'node:stream';
 
-import { Injectable } from '@nestjs/common';
+import { Injectable, Optional } from '@nestjs/common';
 
+import { NodeConfig } from '../config/node.config.js';
 import { StorageConfig } from '../config/storage.config.js';
 import type { ImageRef } from '../domain/generation/image-ref.js';
-import { imageFileName } from '../domain/generation/image-ref.js';
 import type { InputFile, StagedFile } from '../jobs/ports/artifact-store.port.js';
-import { ArtifactStore, ArtifactStoreUnavailableError } from '../jobs/ports/artifact-store.port.js';
+import type { ArtifactTransfer } from '../jobs/ports/artifact-transfer.port.js';
+import type { Attempt } from './artifact-keys.js';
+import {
+  artifactKey,
+  attemptFolder,
+  checkpointKey,
+  checkpointsFolder,
+  inputKey,
+  jobFolder,
+  keyOfJob,
+  plainName,
+  safeKey,
+} from './artifact-keys.js';
+import type { Move } from './durable-file.js';
+import { moveIn, syncFolder, writeExactly, writeSynced } from './durable-file.js';
+import { DamagedFileError, isThere, sizeOf, verifyFile } from './file-facts.js';
+import { orUnavailable } from './or-unavailable.js';
+import { StagedArtifactStore } from './staged-artifact-store.js';
+import { StagingFolder } from './staging-folder.js';
+import { UnusableArtifactStoreError } from './unusable-artifact-store.error.js';
 
-type Attempt = { readonly jobId: string; readonly token: number };
-
-/** A staged file that is not what the worker said it is. */
-export class DamagedFileError extends Error {
-  constructor(fileName: string, expected: string, found: string) {
-    super(`${fileName} is not the file the worker told of: expected ${expected}, found ${found}`);
-    this.name = 'DamagedFileError';
-  }
-}
+/** Name of a node that shares its folder with nobody and was given none. */
+const ONLY_NODE = 'node';
 
 /**
- * Artifacts in a folder: `<job>/<token>/<file>`, staged under `.staging/<job>-<token>/` on the same file system, so that a
- * rename moves them. The token of the claim is part of the name: two attempts of a job never write the same file.
+ * Artifacts in a folder of one machine, or one that many nodes mount: `<job>/<token>/<file>`, staged below
+ * `.staging/<node>/` on the same file system, so that a rename moves them. What a job starts from lies in `<job>/inputs/`,
+ * announced by an empty file `.unsettled/<node>/<job>` until its row is written: after a crash between the two only these
+ * have to be looked at, however many jobs there are. Checkpoints are `<job>/checkpoints/<token>-<file>`.
  *
- * What a job starts from lies in `<job>/inputs/`, announced by an empty file `.unsettled/<job>` until its row is written:
- * after a crash between the two only these have to be looked at, however many jobs there are.
+ * Nodes are kept apart by their names: each clears up after its own former life and touches nobody else's. What a node
+ * leaves that never comes back under its name stays in the two folders of that name.
  */
 @Injectable()
-export class FilesystemArtifactStore extends ArtifactStore {
+export class FilesystemArtifactStore extends StagedArtifactStore implements ArtifactTransfer {
   private readonly root: string;
-  private readonly staging: string;
   private readonly unsettled: string;
   /** Announced by this process: their rows may be on their way. */
   private readonly ours = new Set<string>();
 
-  constructor(config: StorageConfig) {
-    super();
-    this.root = config.artifactsDir;
-    this.staging = join(this.root, '.staging');
-    this.unsettled = join(this.root, '.unsettled');
+  constructor(storage: StorageConfig, @Optional() node?: NodeConfig) {
+    const name = plainName('the name of a node', node?.name ?? ONLY_NODE);
+    super(new StagingFolder(join(storage.artifactsDir, '.staging', name)));
+    this.root = storage.artifactsDir;
+    this.unsettled = join(this.root, '.unsettled', name);
   }
 
   async storeInputs(jobId: string, files: readonly InputFile[]): Promise<void> {
     this.ours.add(jobId);
-    try {
-      await mkdir(this.unsettled, { recursive: true });
-      await writeFile(join(this.unsettled, jobId), '');
-      await syncFolder(this.unsettled);
-      const folder = this.inputsOf(jobId);
-      await mkdir(folder, { recursive: true });
-      for (const { ref, bytes } of files) await writeSynced(join(folder, imageFileName(ref)), bytes);
-      await syncFolder(folder);
-      await syncFolder(join(this.root, jobId));
-      await syncFolder(this.root);
-    } catch (error) {
-      const cause = error instanceof Error ? error : new Error(String(error));
-      throw new ArtifactStoreUnavailableError(cause.message, cause);
-    }
+    await orUnavailable(async () => {
+      await this.announce(jobId);
+      await this.staging.withScratch(async (scratch) => {
+        const written = files.map(({ ref, bytes }, index) => ({
+          from: join(scratch, String(index)),
+          key: inputKey(jobId, ref),
+          bytes,
+        }));
+        for (const { from, bytes } of written) await writeSynced(from, bytes);
+        await moveIn(this.root, written);
+      });
+    });
   }
 
   async settleInputs(jobId: string): Promise<void> {
-    await rm(join(this.unsettled, jobId), { force: true });
+    await orUnavailable(() => rm(join(this.unsettled, jobFolder(jobId)), { force: true }));
     this.ours.delete(jobId);
   }
 
   async abandonedInputs(): Promise<string[]> {
-    const found = await readdir(this.unsettled).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return [];
-      throw error;
-    });
+    const found = await orUnavailable(() => namesIn(this.unsettled));
     return found.filter((jobId) => !this.ours.has(jobId));
   }
 
-  inputPath(jobId: string, ref: ImageRef): string {
-    return join(this.inputsOf(jobId), imageFileName(ref));
+  inputPath({ jobId }: Attempt, ref: ImageRef): Promise<string> {
+    return Promise.resolve(join(this.root, inputKey(jobId, ref)));
   }
 
-  async openStaging(attempt: Attempt): Promise<string> {
-    const folder = this.stagingOf(attempt);
-    await rm(folder, { recursive: true, force: true });
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    return folder;
+  async keepCheckpoint(attempt: Attempt, fileName: string): Promise<string> {
+    const from = this.staging.fileOf(attempt, fileName);
+    const key = checkpointKey(attempt, fileName);
+    await orUnavailable(async () => {
+      const isStaged = (await sizeOf(from)) !== null;
+      // An earlier call that was cut short may have moved it.
+      if (!isStaged && (await sizeOf(join(this.root, key))) === null)
+        throw new DamagedFileError(fileName, 'a checkpoint', 'no file');
+      await moveIn(this.root, [{ from: isStaged ? from : null, key }]);
+    });
+    return key;
+  }
+
+  async checkpointPath(_attempt: Attempt, key: string): Promise<string | null> {
+    const path = join(this.root, safeKey(key));
+    return (await orUnavailable(() => sizeOf(path))) === null ? null : path;
+  }
+
+  async dropCheckpoint(key: string): Promise<void> {
+    await orUnavailable(() => rm(join(this.root, safeKey(key)), { force: true }));
+  }
+
+  async dropCheckpoints(jobId: string): Promise<void> {
+    await orUnavailable(() => removeFolder(join(this.root, checkpointsFolder(jobId))));
   }
 
   async adopt(attempt: Attempt, files: readonly StagedFile[]): Promise<string[]> {
-    const folder = join(attempt.jobId, String(attempt.token));
-    await mkdir(join(this.root, folder), { recursive: true });
-    for (const file of files) await verify(join(this.stagingOf(attempt), file.fileName), file);
-    for (const { fileName } of files) {
-      await rename(join(this.stagingOf(attempt), fileName), join(this.root, folder, fileName));
-    }
-    await syncFolder(join(this.root, folder));
-    await syncFolder(join(this.root, attempt.jobId));
-    await syncFolder(this.root);
-    return files.map(({ fileName }) => join(folder, fileName));
-  }
-
-  async dropStaging(attempt: Attempt): Promise<void> {
-    await rm(this.stagingOf(attempt), { recursive: true, force: true });
-  }
-
-  async dropAllStaging(): Promise<void> {
-    await rm(this.staging, { recursive: true, force: true });
+    const staged = files.map((file) => ({
+      file,
+      from: this.staging.fileOf(attempt, file.fileName),
+      key: artifactKey(attempt, file.fileName),
+    }));
+    await orUnavailable(async () => {
+      const moves: Move[] = [];
+      for (const { file, from, key } of staged) {
+        const isStaged = await isThere(from, file.fileName, file);
+        // An earlier call that was cut short may have moved it.
+        if (!isStaged) await verifyFile(join(this.root, key), file.fileName, file);
+        moves.push({ from: isStaged ? from : null, key });
+      }
+      await moveIn(this.root, moves);
+    });
+    return staged.map(({ key }) => key);
   }
 
   async open(key: string) {
-    const path = join(this.root, key);
-    const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return null;
-      throw error;
-    });
-    return found === null ? null : { stream: createReadStream(path), bytes: found.size };
+    const path = join(this.root, safeKey(key));
+    const bytes = await orUnavailable(() => sizeOf(path));
+    return bytes === null ? null : { stream: createReadStream(path), bytes };
   }
 
-  async discard({ jobId, token }: Attempt): Promise<void> {
-    await rm(join(this.root, jobId, String(token)), { recursive: true, force: true });
+  async discard(attempt: Attempt): Promise<void> {
+    await orUnavailable(() => removeFolder(join(this.root, attemptFolder(attempt))));
   }
 
   async remove(jobId: string): Promise<void> {
-    await rm(join(this.root, jobId), { recursive: true, force: true });
+    await orUnavailable(() => removeFolder(join(this.root, jobFolder(jobId))));
     await this.settleInputs(jobId);
   }
 
-  private inputsOf(jobId: string): string {
-    return join(this.root, jobId, 'inputs');
+  async *keys(jobId: string): AsyncIterable<{ key: string; bytes: number }> {
+    const job = jobFolder(jobId);
+    for (const folder of await orUnavailable(() => namesIn(join(this.root, job)))) {
+      for (const name of await orUnavailable(() => namesIn(join(this.root, job, folder)))) {
+        const key = `${job}/${folder}/${name}`;
+        const bytes = await orUnavailable(() => sizeOf(join(this.root, key)));
+        if (bytes !== null) yield { key, bytes };
+      }
+    }
   }
 
-  private stagingOf({ jobId, token }: Attempt): string {
-    return join(this.staging, `${jobId}-${token}`);
+  async put(key: string, stream: Readable, bytes: number): Promise<void> {
+    keyOfJob(key);
+    await orUnavailable(() =>
+      this.staging.withScratch(async (scratch) => {
+        const from = join(scratch, 'incoming');
+        await writeExactly(from, key, stream, bytes);
+        await moveIn(this.root, [{ from, key }]);
+      }),
+    );
+  }
+
+  /** Tries out all that serving needs. Rejects with {@link UnusableArtifactStoreError}. */
+  async prove(): Promise<void> {
+    // Nodes that share the folder may do this at the same moment.
+    const probe = join(this.root, `.probe-${randomUUID()}`);
+    try {
+      await mkdir(this.root, { recursive: true });
+      await this.staging.withScratch(async (scratch) => {
+        const from = join(scratch, 'probe');
+        await writeSynced(from, Buffer.from(probe));
+        await rename(from, probe);
+      });
+      await syncFolder(this.root);
+      const found = await readFile(probe, 'utf8');
+      await rm(probe);
+      if (found !== probe) throw new Error('what was read is not what was written');
+    } catch (error) {
+      const reason = `the folder ${this.root} cannot be written, read and cleared (${messageOf(error)})`;
+      const who = `user ${process.getuid?.() ?? ''}`.trim();
+      await rm(probe, { force: true }).catch(() => undefined);
+      const mend = `make it writable for ${who}, see that its disk has room, or choose another folder with artifacts_dir (SAFELIGHT_ARTIFACTS_DIR).`;
+      throw new UnusableArtifactStoreError(reason, mend);
+    }
+  }
+
+  /** Holds nothing open. */
+  close(): void {}
+
+  private async announce(jobId: string): Promise<void> {
+    await mkdir(this.unsettled, { recursive: true });
+    const mark = await open(join(this.unsettled, jobFolder(jobId)), 'w');
+    await mark.close();
+    await syncFolder(this.unsettled);
   }
 }
 
-/** The worker has synced the file; this makes sure that it is whole, on whatever disk it lies. */
-async function verify(path: string, expected: StagedFile): Promise<void> {
-  const { size } = await stat(path);
-  if (size !== expected.bytes)
-    throw new DamagedFileError(expected.fileName, `${expected.bytes} bytes`, `${size} bytes`);
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  const sha256 = hash.digest('hex');
-  if (sha256 !== expected.sha256) throw new DamagedFileError(expected.fileName, expected.sha256, sha256);
-}
-
-async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, 'w');
+/** Names in a folder; none when there is no such folder. */
+async function namesIn(folder: string): Promise<string[]> {
   try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
   }
 }
 
-/** A rename is durable once its folder is. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+/** A shared file system may keep a file that another node still reads for a moment, and the folder is not empty until then. */
+async function removeFolder(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true, maxRetries: 3, retryDelay: 100 });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

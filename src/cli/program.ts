@@ -1,18 +1,21 @@
 import { Command, CommanderError } from 'commander';
 
 import { ConfigError } from '../config/config-error.js';
-import { VERSION } from '../version.js';
+import { VERSION } from '../telemetry/version.js';
 import { CliError } from './cli-error.js';
 import { ApiError } from './client/api-error.js';
 import { addDocsCommand } from './docs.command.js';
 import { addDoctorCommand } from './doctor.command.js';
 import type { ExitCode } from './exit-code.js';
 import { EXIT } from './exit-code.js';
+import { addExportCommand } from './export.command.js';
 import { addGenerateCommand } from './generate.command.js';
+import { addImportCommand } from './import.command.js';
 import { addJobsCommand } from './jobs.command.js';
 import { addModelsCommand } from './models.command.js';
 import { addServeCommand } from './serve.command.js';
 import type { Terminal } from './terminal.js';
+import { addWorkersCommand } from './workers.command.js';
 
 const HELP = `
 Examples:
@@ -40,8 +43,11 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     addGenerateCommand,
     addServeCommand,
     addJobsCommand,
+    addWorkersCommand,
     addModelsCommand,
     addDoctorCommand,
+    addExportCommand,
+    addImportCommand,
     addDocsCommand,
   ])
     add(program, context);

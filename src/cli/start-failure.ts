@@ -7,13 +7,20 @@ type Row = { readonly message: string; readonly nextStep: string; readonly exitC
 /** Why a server did not start, as the end of a command. What is not known here is a defect and stays as it is. */
 export function startFailure(error: unknown, settings: Settings): unknown {
   if (!(error instanceof Error)) return error;
-  const row = byName(error) ?? byCode(error, settings);
+  const row = ofArtifactStore(error) ?? byName(error) ?? byCode(error, settings);
   return row === null ? error : new CliError({ kind: 'cannot_start', cause: error, ...row });
 }
 
 /** Whether another server holds the data folder: it may be about to listen. */
 export function isDataFolderInUse(error: unknown): boolean {
   return error instanceof CliError && error.cause instanceof Error && error.cause.name === 'DatabaseInUseError';
+}
+
+/** Brings its own next step. */
+function ofArtifactStore(error: Error & { readonly reason?: string; readonly nextStep?: string }): Row | null {
+  const { name, reason, nextStep } = error;
+  if (name !== 'UnusableArtifactStoreError' || reason === undefined || nextStep === undefined) return null;
+  return { message: `Pictures cannot be kept: ${reason}.`, nextStep, exitCode: EXIT.config };
 }
 
 /** Errors of adapters, which the command line does not import; their messages are written for people. */
@@ -24,6 +31,13 @@ function byName({ name, message }: Error): Row | null {
         message,
         nextStep: 'use that server, stop it, or give this one a data folder of its own (data_dir).',
         exitCode: EXIT.failed,
+      };
+    case 'DatabaseUnusableError':
+      return {
+        message: `${message.charAt(0).toUpperCase()}${message.slice(1)}.`,
+        nextStep:
+          'start it, or correct database.url (DATABASE_URL); without that setting jobs are kept in the data folder.',
+        exitCode: EXIT.config,
       };
     case 'SchemaTooNewError':
       return {

@@ -1,7 +1,7 @@
 import type { Area } from './config-area.js';
-import { filePathOf, isDerived, isGiven, variableOf } from './config-area.js';
+import { filePathOf, isDerived, isGiven, variablesOf } from './config-area.js';
 import type { ConfigProblem } from './config-error.js';
-import { shown } from './config-error.js';
+import { HIDDEN, shown } from './config-error.js';
 import { didYouMean } from './did-you-mean.js';
 import type { Complaint } from './kinds.js';
 import type { AnySetting } from './setting.js';
@@ -48,7 +48,7 @@ export class AreaReader {
           values[name] = reading.value;
           origins.set(name, given.from);
         } else {
-          this.problems.push(...reading.complaints.map((complaint) => problemOf(path, complaint, given)));
+          this.problems.push(...reading.complaints.map((complaint) => problemOf(path, complaint, given, setting)));
         }
       }
     }
@@ -70,10 +70,10 @@ export class AreaReader {
       const whereIs = ({ at, unknownKey }: Complaint) => file.whereIs([...path, ...at], unknownKey ? 'key' : 'value');
       if (raw !== undefined) found.push({ raw, baseDir: file.dir, from: file.whereIs(path, 'value'), whereIs });
     }
-    const variable = variableOf(area, name);
-    const text = variable === null ? undefined : env[variable];
-    // Compose files and unit files pass on what is not set as empty.
-    if (variable !== null && text !== undefined && text !== '') {
+    for (const variable of variablesOf(area, name)) {
+      const text = env[variable];
+      // Compose files and unit files pass on what is not set as empty.
+      if (text === undefined || text === '') continue;
       found.push({ raw: setting.kind.fromText(text), baseDir: cwd, from: variable, whereIs: () => variable });
     }
     for (const { setting: named, text: value, option } of overrides) {
@@ -89,7 +89,7 @@ export class AreaReader {
       // The named field may be a default that another value made impossible.
       const where = origins.get(field) ?? [...origins.values()][0] ?? 'defaults';
       const setting = filePathOf(area, field).join('.');
-      const message = `${setting} is ${shown(values[field])}`;
+      const message = `${setting} is ${area.fields[field]?.secret ? HIDDEN : shown(values[field])}`;
       this.problems.push({
         where,
         setting,
@@ -101,12 +101,12 @@ export class AreaReader {
   }
 }
 
-function problemOf(path: readonly string[], complaint: Complaint, given: Given): ConfigProblem {
+function problemOf(path: readonly string[], complaint: Complaint, given: Given, { secret }: AnySetting): ConfigProblem {
   const setting = [...path, ...complaint.at].join('.');
   const where = given.whereIs(complaint);
   if (complaint.unknownKey)
     return unknownKeyProblem(where, setting, complaint.allowed.replace('one of ', '').split(', '));
-  const message = `${setting} is ${shown(complaint.value)}`;
+  const message = `${setting} is ${secret ? HIDDEN : shown(complaint.value)}`;
   return {
     where,
     setting,

@@ -1,4 +1,6 @@
+import { ArtifactsConfig } from './artifacts.config.js';
 import type { Area, ConfigClass, Fields } from './config-area.js';
+import { DatabaseConfig } from './database.config.js';
 import { DevicesConfig } from './devices.config.js';
 import { HttpConfig } from './http.config.js';
 import { LogConfig } from './log.config.js';
@@ -9,11 +11,14 @@ import { RetentionConfig } from './retention.config.js';
 import { RetryConfig } from './retry.config.js';
 import { ShutdownConfig } from './shutdown.config.js';
 import { StorageConfig } from './storage.config.js';
+import { WebhooksConfig } from './webhooks.config.js';
 import { WorkersConfig } from './workers.config.js';
 
 /** All areas, in the order of the reference page. A new area is one line here. */
 export const CONFIG_AREAS = {
   storage: StorageConfig,
+  artifacts: ArtifactsConfig,
+  database: DatabaseConfig,
   node: NodeConfig,
   http: HttpConfig,
   queue: QueueConfig,
@@ -21,6 +26,7 @@ export const CONFIG_AREAS = {
   workers: WorkersConfig,
   devices: DevicesConfig,
   models: ModelsConfig,
+  webhooks: WebhooksConfig,
   retention: RetentionConfig,
   shutdown: ShutdownConfig,
   log: LogConfig,

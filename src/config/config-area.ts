@@ -65,8 +65,10 @@ export function filePathOf(area: Area, name: string): readonly string[] {
   return area.section === null ? [key] : [area.section, key];
 }
 
-/** The variable that overrides a setting; null when there is none. */
-export function variableOf(area: Area, name: string): string | null {
-  if (area.fields[name]?.env === false) return null;
-  return `SAFELIGHT_${filePathOf(area, name).join('_').toUpperCase()}`;
+/** The variables that override a setting, the later ones winning. */
+export function variablesOf(area: Area, name: string): readonly string[] {
+  const { env, commonEnv } = area.fields[name] ?? {};
+  if (env === false) return [];
+  const own = `SAFELIGHT_${filePathOf(area, name).join('_').toUpperCase()}`;
+  return commonEnv === undefined ? [own] : [commonEnv, own];
 }

@@ -39,3 +39,6 @@ export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text;
 }
+
+/** What stands for the value of a secret wherever one would be shown. */
+export const HIDDEN = '(not shown)';

@@ -138,15 +138,17 @@ describe('the environment', () => {
     ]);
   });
 
-  it('may not name a database that this version would not use', () => {
-    expect(problemsOf(null, { env: { DATABASE_URL: 'postgres://db' } })).toEqual([
-      expect.objectContaining({ where: 'DATABASE_URL', message: expect.stringContaining('embedded database') }),
-    ]);
+  it('may name the database, whose address is never repeated', () => {
+    const url = 'postgres://me:hidden@db/jobs';
+    expect(load(null, { env: { DATABASE_URL: url } }).database.url).toBe(url);
+    const problems = problemsOf(null, { env: { DATABASE_URL: 'mysql://me:hidden@db/jobs' } });
+    expect(problems).toEqual([expect.objectContaining({ where: 'DATABASE_URL' })]);
+    expect(JSON.stringify(problems)).not.toContain('hidden');
   });
 });
 
 it('a class fills in the defaults of its area', () => {
-  expect(new QueueConfig()).toEqual({ maxWaiting: 1000 });
+  expect(new QueueConfig()).toEqual({ maxWaiting: 1000, timeBudgetMs: 30_000 });
   expect(new QueueConfig({ maxWaiting: 3 }).maxWaiting).toBe(3);
 });
 

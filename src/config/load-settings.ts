@@ -33,7 +33,7 @@ const DEFAULT_FILE = 'safelight.yaml';
 export function loadSettings(options: LoadOptions = {}): Settings {
   const env = options.env ?? process.env;
   const cwd = options.cwd ?? process.cwd();
-  const problems: ConfigProblem[] = databaseProblems(env);
+  const problems: ConfigProblem[] = [];
   const configFile = findFile(options.configFile ?? env['SAFELIGHT_CONFIG'], cwd);
   let file: YamlSource | null = null;
   if (configFile !== null) {
@@ -69,18 +69,4 @@ function findFile(demanded: string | undefined, cwd: string): string | null {
   if (demanded !== undefined && demanded !== '') return resolve(cwd, demanded);
   const file = resolve(cwd, DEFAULT_FILE);
   return existsSync(file) ? file : null;
-}
-
-/** Who sets it expects a shared database; keeping the jobs in a local file instead would lose them silently elsewhere. */
-function databaseProblems(env: Readonly<Record<string, string | undefined>>): ConfigProblem[] {
-  if (!env['DATABASE_URL']) return [];
-  return [
-    {
-      where: 'DATABASE_URL',
-      setting: null,
-      message: 'it is set, but this version keeps jobs only in the embedded database, a file in data_dir',
-      allowed: null,
-      nextStep: 'unset DATABASE_URL',
-    },
-  ];
 }

@@ -1,6 +1,6 @@
 import { DECLARED_AREAS } from './areas.js';
 import type { Area } from './config-area.js';
-import { filePathOf, isGiven, variableOf } from './config-area.js';
+import { filePathOf, isGiven, variablesOf } from './config-area.js';
 import { MODEL_ENTRY_FIELDS } from './model-entries.js';
 import type { AnySetting } from './setting.js';
 
@@ -31,7 +31,7 @@ function renderArea(area: Area): string {
     setting.meaning,
     setting.kind.allowed,
     defaultOf(setting),
-    code(variableOf(area, name)),
+    variablesCell(area, name),
   ]);
   const parts = [
     `## ${area.title}`,
@@ -61,7 +61,12 @@ function defaultOf(setting: AnySetting): string {
   return isGiven(setting) ? code(JSON.stringify(setting.default).replaceAll('"', '')) : setting.defaultText;
 }
 
-const code = (text: string | null) => (text === null ? '–' : `\`${text}\``);
+function variablesCell(area: Area, name: string): string {
+  const variables = variablesOf(area, name);
+  return variables.length === 0 ? '–' : variables.toReversed().map(code).join(', else ');
+}
+
+const code = (text: string) => `\`${text}\``;
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;

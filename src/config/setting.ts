@@ -9,6 +9,10 @@ export interface Setting<T> {
   readonly key?: string;
   /** False: too structured for an environment variable. */
   readonly env?: false;
+  /** A variable that outsiders know the setting by: read as well, and ours wins. */
+  readonly commonEnv?: string;
+  /** True: its value is never shown, not even when it is wrong. */
+  readonly secret?: true;
 }
 
 export interface GivenSetting<T> extends Setting<T> {
@@ -33,7 +37,7 @@ export interface Surroundings {
 
 export type AnySetting = GivenSetting<unknown> | DerivedSetting<unknown>;
 
-type Extras = Pick<Setting<unknown>, 'key' | 'env'>;
+type Extras = Pick<Setting<unknown>, 'key' | 'env' | 'commonEnv' | 'secret'>;
 
 export function given<T>(kind: Kind<T>, value: NoInfer<T>, meaning: string, extras: Extras = {}): GivenSetting<T> {
   return { kind, default: value, meaning, ...extras };

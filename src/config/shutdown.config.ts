@@ -10,7 +10,7 @@ export class ShutdownConfig extends configArea({
     drainMs: given(
       integer({ min: 0, max: 3_600_000 }),
       60_000,
-      'Milliseconds that running jobs get to finish when the server is asked to stop. What is not done by then goes back to the queue unharmed.',
+      'Milliseconds that running jobs get to finish when the server is asked to stop, or a worker or the node is drained. What is not done by then is suspended and goes on later, or elsewhere, from the step it reached.',
     ),
   },
 }) {}

@@ -20,7 +20,7 @@ export class StorageConfig extends configArea({
     artifactsDir: derived(
       path('a folder that can be written'),
       { text: '`<data_dir>/artifacts`', of: ({ known }) => join(String(known['dataDir']), 'artifacts') },
-      'Folder of finished pictures.',
+      'Folder of pictures, the pictures jobs start from and checkpoints. Nodes that share a database share it too (a network mount, say), or a bucket: with `artifacts.s3_bucket` the folder is not used.',
     ),
   },
 }) {}

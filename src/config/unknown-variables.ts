@@ -1,5 +1,5 @@
 import { DECLARED_AREAS } from './areas.js';
-import { variableOf } from './config-area.js';
+import { variablesOf } from './config-area.js';
 import { didYouMean } from './did-you-mean.js';
 
 /**
@@ -9,7 +9,7 @@ import { didYouMean } from './did-you-mean.js';
  */
 export function unknownVariables(env: Readonly<Record<string, string | undefined>>): string[] {
   const areas = DECLARED_AREAS.map(([, area]) => area);
-  const known = areas.flatMap((area) => Object.keys(area.fields).flatMap((name) => variableOf(area, name) ?? []));
+  const known = areas.flatMap((area) => Object.keys(area.fields).flatMap((name) => variablesOf(area, name)));
   const prefixes = areas.flatMap(({ section }) => (section === null ? [] : [`SAFELIGHT_${section.toUpperCase()}_`]));
   return Object.keys(env)
     .filter((name) => prefixes.some((prefix) => name.startsWith(prefix)) && !known.includes(name))

@@ -1,6 +1,6 @@
 import { AttemptLog } from './attempt-log.js';
 
-const newLog = () => new AttemptLog(2, { worker: 'cpu-0', device: 'cpu:0' }, 20);
+const newLog = () => new AttemptLog({ attempt: 2, worker: 'cpu-0', device: 'cpu:0', steps: 20, degradations: [] });
 
 describe('AttemptLog', () => {
   it('keeps phases with their times and the steps of denoising', () => {
@@ -9,7 +9,7 @@ describe('AttemptLog', () => {
     log.note({ type: 'phase', phase: 'denoise' }, 150);
     log.note({ type: 'step', step: 1, steps: 20 }, 200);
     log.note({ type: 'step', step: 2, steps: 20 }, 230);
-    expect(log.record('failed', null, 240)).toMatchObject({
+    expect(log.record('failed', null, null, 240)).toMatchObject({
       worker: 'cpu-0',
       phase: 'denoise',
       step: 2,
@@ -55,9 +55,40 @@ describe('AttemptLog', () => {
       peakMemoryBytes: 42,
     };
     log.note({ type: 'result', artifacts: [], phases: [timing], effective: {} }, 1000);
-    expect(log.record('succeeded', null, 1001)).toMatchObject({
+    expect(log.record('succeeded', null, null, 1001)).toMatchObject({
       peakMemoryBytes: 42,
       phases: [{ name: 'denoise', startedAt: 5, finishedAt: 800, fromStep: 0, toStep: 20 }],
     });
+  });
+
+  it('goes on at the step of its checkpoint, and tells the time left at the pace since', () => {
+    const log = newLog();
+    log.resumeAt(10);
+    expect(log.note({ type: 'phase', phase: 'denoise' }, 0)?.progress.step).toBe(10);
+    const half = log.note({ type: 'step', step: 15, steps: 20 }, 1000);
+    // Five steps took a second, and five are left.
+    expect(half?.progress.etaMs).toBeGreaterThanOrEqual(1000);
+    expect(half?.progress.etaMs).toBeLessThan(1500);
+    expect(log.record('failed', null, null, 1000)).toMatchObject({
+      resumedFromStep: 10,
+      step: 15,
+      phases: [{ name: 'denoise', fromStep: 10, toStep: 15 }],
+    });
+  });
+
+  it('believes the worker about where it went on', () => {
+    const log = newLog();
+    log.resumeAt(10);
+    log.note({ type: 'result', artifacts: [], phases: [], effective: { resumed_at_step: 0 } }, 1000);
+    expect(log.record('succeeded', null, null, 1000).resumedFromStep).toBeNull();
+  });
+
+  it('keeps the rungs it stood on and the memory there was', () => {
+    const memory = { totalBytes: 8, freeBytes: 1, allocatedBytes: 6, reservedBytes: 7 };
+    const degradations = [
+      { rung: 'vae_tiling', fidelity: 'equivalent', cause: 'predicted', attempt: 2, at: 0 },
+    ] as const;
+    const log = new AttemptLog({ attempt: 2, worker: 'cpu-0', device: 'cpu:0', steps: 20, degradations });
+    expect(log.record('failed', null, memory, 1)).toMatchObject({ degradations, memory });
   });
 });

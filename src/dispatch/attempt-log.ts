@@ -1,8 +1,10 @@
+import type { Degradation } from '../domain/degradation/degradation.js';
 import type { Failure } from '../domain/failure/failure.js';
 import type { Progress } from '../domain/job/job.js';
 import type { JobEventBody } from '../domain/job/job-event.js';
 import type { Phase, PhaseTiming } from '../domain/job/phase.js';
 import { progressAtPhase, progressAtStep } from '../domain/job/progress.js';
+import type { WorkerMemory } from '../domain/placement/worker-description.js';
 import type { AttemptRecord } from '../jobs/ports/job-store.port.js';
 import type { AttemptEvent } from './ports/worker-pool.port.js';
 
@@ -15,23 +17,38 @@ export interface ProgressNote {
   readonly events: readonly JobEventBody[];
 }
 
+/** What is known of an attempt before it begins. */
+export interface AttemptFacts {
+  /** Number of the attempt. */
+  readonly attempt: number;
+  readonly worker: string;
+  readonly device: string;
+  /** Steps asked for. */
+  readonly steps: number;
+  /** Rungs it stands on. */
+  readonly degradations: readonly Degradation[];
+}
+
 /** What an attempt went through, from its events. Knows the time only as an argument. */
 export class AttemptLog {
   private phases: PhaseTiming[] = [];
   private step = 0;
   private steps: number;
+  private resumedFromStep: number | null = null;
   private notedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(
-    private readonly attempt: number,
-    private readonly placement: { readonly worker: string; readonly device: string },
-    requestedSteps: number,
-  ) {
-    this.steps = requestedSteps;
+  constructor(private readonly facts: AttemptFacts) {
+    this.steps = facts.steps;
   }
 
   get phase(): Phase | null {
     return this.phases.at(-1)?.name ?? null;
+  }
+
+  /** It goes on from a checkpoint of this step; called before its first event. */
+  resumeAt(step: number): void {
+    this.resumedFromStep = step;
+    this.step = step;
   }
 
   /** Takes in an event; returns what to store about it, or null when it is too soon after the last. */
@@ -53,7 +70,7 @@ export class AttemptLog {
         return {
           progress,
           events: [
-            { type: 'phase', phase: event.phase, attempt: this.attempt },
+            { type: 'phase', phase: event.phase, attempt: this.facts.attempt },
             { type: 'progress', progress },
           ],
         };
@@ -65,15 +82,19 @@ export class AttemptLog {
         if (denoise?.name === 'denoise') this.phases[this.phases.length - 1] = { ...denoise, toStep: event.step };
         if (now - this.notedAt < PROGRESS_INTERVAL_MS && event.step < event.steps) return null;
         this.notedAt = now;
-        const progress = progressAtStep(event.step, event.steps, now - (denoise?.startedAt ?? now));
+        const elapsedMs = this.asFromTheBeginning(now - (denoise?.startedAt ?? now));
+        const progress = progressAtStep(event.step, event.steps, elapsedMs);
         return { progress, events: [{ type: 'progress', progress }] };
       }
-      case 'result':
+      case 'result': {
+        const resumedAt = event.effective['resumed_at_step'];
+        if (typeof resumedAt === 'number') this.resumedFromStep = resumedAt > 0 ? resumedAt : null;
         // The worker measured its own phases, without the way the events took; steps are told by the events alone.
         this.phases = event.phases.map((timing) =>
-          timing.name === 'denoise' ? { ...timing, fromStep: 0, toStep: this.step } : timing,
+          timing.name === 'denoise' ? { ...timing, fromStep: this.resumedFromStep ?? 0, toStep: this.step } : timing,
         );
         return null;
+      }
       case 'accepted':
       case 'preview':
       case 'failed':
@@ -84,11 +105,19 @@ export class AttemptLog {
     }
   }
 
-  record(outcome: AttemptRecord['outcome'], failure: Failure | null, now: number): AttemptRecord {
+  /** `memory`: of the device, as its worker last told. */
+  record(
+    outcome: AttemptRecord['outcome'],
+    failure: Failure | null,
+    memory: WorkerMemory | null,
+    now: number,
+  ): AttemptRecord {
     this.closePhase(now);
     const peaks = this.phases.map((timing) => timing.peakMemoryBytes ?? 0);
+    const { worker, device, degradations } = this.facts;
     return {
-      ...this.placement,
+      worker,
+      device,
       finishedAt: now,
       phase: this.phase,
       step: this.step,
@@ -96,9 +125,16 @@ export class AttemptLog {
       failure,
       phases: this.phases,
       peakMemoryBytes: Math.max(0, ...peaks) || null,
-      degradations: [],
-      resumedFromStep: null,
+      degradations,
+      resumedFromStep: this.resumedFromStep,
+      memory,
     };
+  }
+
+  /** What denoising would have taken by now, had all steps been made at the pace of those since the checkpoint. */
+  private asFromTheBeginning(elapsedMs: number): number {
+    const made = this.step - (this.resumedFromStep ?? 0);
+    return made > 0 ? (elapsedMs / made) * this.step : elapsedMs;
   }
 
   private closePhase(now: number): void {

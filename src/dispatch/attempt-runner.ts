@@ -1,44 +1,36 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 
-import { RetryConfig } from '../config/retry.config.js';
 import { WorkersConfig } from '../config/workers.config.js';
-import type { Decision } from '../domain/failure/decide-next.js';
-import { decideNext } from '../domain/failure/decide-next.js';
+import { onRungs } from '../domain/degradation/ladder.js';
 import type { Failure } from '../domain/failure/failure.js';
 import { failure } from '../domain/failure/failure.js';
-import { missingAddOn, planFor } from '../domain/generation/execution-plan.js';
-import type { Artifact } from '../domain/job/job.js';
-import { CancelRequests } from '../jobs/cancel/cancel-requests.js';
+import type { ExecutionPlan } from '../domain/generation/execution-plan.js';
+import { planFor } from '../domain/generation/execution-plan.js';
+import type { GenerationRequest } from '../domain/generation/generation-request.js';
+import type { ImageRef } from '../domain/generation/image-ref.js';
+import { peakBytes } from '../domain/placement/predict.js';
 import { ArtifactStore } from '../jobs/ports/artifact-store.port.js';
 import { Clock } from '../jobs/ports/clock.port.js';
 import { JobEvents } from '../jobs/ports/job-events.port.js';
-import type { ClaimedJob, Recorded } from '../jobs/ports/job-store.port.js';
-import { countedAttempts, JobStore } from '../jobs/ports/job-store.port.js';
-import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
+import { JobStore } from '../jobs/ports/job-store.port.js';
 import { LOG } from '../telemetry/log.js';
 import { AttemptLog } from './attempt-log.js';
-import type { ReadyWorker, StagedArtifact, TerminalEvent } from './ports/worker-pool.port.js';
+import type { AttemptOutline, PlannedAttempt } from './attempt-outline.js';
+import { rungsOf } from './attempt-outline.js';
+import type { AttemptEnd, AttemptRun } from './attempt-recorder.js';
+import { AttemptRecorder } from './attempt-recorder.js';
+import { CheckpointKeeper } from './checkpoint-keeper.js';
+import type { AttemptInFlight } from './in-flight.js';
+import { OtherWorkers } from './other-workers.js';
+import type { AttemptEvent, TerminalEvent } from './ports/worker-pool.port.js';
 import { isTerminal } from './ports/worker-pool.port.js';
+import { ProgressKeeper } from './progress-keeper.js';
 import { untilStored } from './until-stored.js';
 
-/** Longest time setTimeout can wait, in milliseconds. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
-/** Why an attempt is being stopped from here. */
-type StopReason = 'cancel' | 'deadline' | 'shutdown';
-
-interface RunContext {
-  /** Aborted, with the reason, when the attempt is to stop. */
-  readonly stop: AbortSignal;
-  /** Aborted when the node gives its jobs back. */
-  readonly shutdown: AbortSignal;
-  readonly log: Logger;
-}
-
 /**
- * Runs one attempt of a claimed job on a worker and records what came of it. Never throws: whatever happens, the job is in
- * a state another attempt can start from, or final. A crash of this process leaves the row `running`; boot returns it.
+ * Runs one attempt of a claimed job on a worker and has its outcome recorded. Never throws: whatever happens, the job is in
+ * a state another attempt can start from, or final. A crash of this process leaves the row `running`; it is reclaimed.
  */
 @Injectable()
 export class AttemptRunner {
@@ -46,231 +38,166 @@ export class AttemptRunner {
     private readonly store: JobStore,
     private readonly artifacts: ArtifactStore,
     private readonly events: JobEvents,
-    private readonly cancelRequests: CancelRequests,
-    private readonly models: ModelCatalog,
+    private readonly recorder: AttemptRecorder,
+    private readonly otherWorkers: OtherWorkers,
     private readonly clock: Clock,
-    private readonly retry: RetryConfig,
     private readonly workers: WorkersConfig,
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
-  /** `shutdown` gives the job back unharmed. */
-  async run(claimed: ClaimedJob, worker: ReadyWorker, shutdown: AbortSignal): Promise<void> {
-    const { claim, job } = claimed;
-    const log = this.log.child({ job: job.id, attempt: claim.attempt, worker: worker.id });
-    const attempt = new AttemptLog(
-      claim.attempt,
-      { worker: worker.id, device: worker.device.id },
-      job.request.num_inference_steps,
-    );
-    const stop = new AbortController();
-    const stopFor = (reason: StopReason) => stop.abort(reason);
-    const onShutdown = () => stopFor('shutdown');
-    shutdown.addEventListener('abort', onShutdown);
-    if (shutdown.aborted) onShutdown();
-    const run: RunContext = { stop: stop.signal, shutdown, log };
-    const forget = this.cancelRequests.onRequest(job.id, () => stopFor('cancel'));
-    const forgetDeadline = this.atDeadline(job.request.finish_by, () => stopFor('deadline'));
+  /** `giveUp`: this node can no longer wait for a store that is unavailable. */
+  async run(attempt: AttemptInFlight, outline: AttemptOutline, giveUp: AbortSignal): Promise<void> {
+    const run = this.open(attempt, outline, giveUp);
+    const { claim, job } = attempt.claimed;
     try {
-      if (await this.wasCancelled(job.id, log)) stopFor('cancel');
-      const terminal = await this.follow(claimed, worker, attempt, run);
-      await this.record(claimed, attempt, terminal, run);
+      await this.recorder.record(run, await this.play(run));
     } catch (error) {
       // Everything expected arrives as an event; this is a defect of ours, or a disk that takes no staged or adopted file.
-      log.error({ err: error }, 'attempt broke off');
-      const broken = failure('internal', error instanceof Error ? error.message : String(error), {
-        phase: attempt.phase,
-      });
-      await this.record(claimed, attempt, { type: 'failed', failure: broken }, run);
+      run.log.error({ err: error }, 'attempt broke off');
+      const message = error instanceof Error ? error.message : String(error);
+      const broken = failure('internal', message, { phase: run.history.phase });
+      await this.recorder.record(run, { type: 'failed', failure: broken });
     } finally {
-      shutdown.removeEventListener('abort', onShutdown);
-      forget();
-      forgetDeadline();
       await this.artifacts.dropStaging({ jobId: job.id, token: claim.token }).catch((error: unknown) => {
-        log.warn({ err: error }, 'staging folder stays until the next start');
+        run.log.warn({ err: error }, 'staging folder stays until the next start');
       });
     }
   }
 
-  /** Plays the attempt to its terminal event, storing and publishing progress on the way. */
-  private async follow(
-    claimed: ClaimedJob,
-    worker: ReadyWorker,
-    attempt: AttemptLog,
-    { stop: signal, log }: RunContext,
-  ): Promise<TerminalEvent> {
-    const { claim, job } = claimed;
-    const model = this.models.find(job.request.model);
-    if (model === null) {
-      const message = `the model ${job.request.model} is no longer served`;
-      return { type: 'failed', failure: failure('model_unavailable', message) };
-    }
-    const missing = missingAddOn(job.request, model);
-    if (missing !== null) {
-      const message = `${missing} of the model ${model.id} is no longer served`;
-      return { type: 'failed', failure: failure('model_unavailable', message) };
-    }
-    if (signal.aborted) return { type: 'cancelled' };
-    const stagingDir = await this.artifacts.openStaging({ jobId: job.id, token: claim.token });
-    await this.note(log, async () => {
-      await this.store.recordPlacementIfClaimed(claim, { worker: worker.id, device: worker.device.id });
+  private open(attempt: AttemptInFlight, outline: AttemptOutline, giveUp: AbortSignal): AttemptRun {
+    const { claim, job } = attempt.claimed;
+    const { id: worker, device } = attempt.worker;
+    const log = this.log.child({ job: job.id, attempt: claim.attempt, worker });
+    const history = new AttemptLog({
+      attempt: claim.attempt,
+      worker,
+      device: device.id,
+      steps: job.request.num_inference_steps,
+      degradations: outline.degradations,
     });
-    const previewIntervalMs = this.events.previewsWatched(job.id) ? this.workers.previewIntervalMs : 0;
-    const plan = planFor(job, claim.attempt, model, {
+    const checkpoints = new CheckpointKeeper(attempt.claimed, this.store, this.artifacts, log);
+    const progress = new ProgressKeeper(attempt, this.store, this.events, this.clock, log);
+    return { attempt, outline, history, checkpoints, progress, log, giveUp };
+  }
+
+  /** Everything up to the end of the attempt. */
+  private async play(run: AttemptRun): Promise<AttemptEnd> {
+    const { attempt, outline } = run;
+    if ('refusal' in outline) return { type: 'failed', failure: outline.refusal };
+    if (attempt.signal.aborted) return { type: 'cancelled' };
+    if (!outline.fits) {
+      const end = await this.misfit(run, outline);
+      if (end !== null) return end;
+    }
+    // Waiting for files that cannot be had now ends when the attempt is to stop.
+    const stopOrGiveUp = AbortSignal.any([run.giveUp, attempt.signal]);
+    // All at once: each of them may be a round trip, and a fast job has few to spare.
+    const [plan] = await Promise.all([
+      untilStored(() => this.plan(run, outline), stopOrGiveUp, run.log),
+      this.stopIfCancelled(run),
+      outline.foresaw ? this.tellOfRungs(run, outline) : null,
+    ]);
+    if (plan === null || attempt.signal.aborted) return { type: 'cancelled' };
+    return this.follow(run, plan);
+  }
+
+  /** No rung makes it fit: it goes to another worker. Where there is none it is tried, for a prediction may be wrong. */
+  private async misfit(run: AttemptRun, { plan, footprint }: PlannedAttempt): Promise<AttemptEnd | null> {
+    const { claimed, worker } = run.attempt;
+    const needed = footprint === null ? null : peakBytes(plan, footprint);
+    const message = `${plan.width}x${plan.height} of ${plan.model.id} does not fit ${worker.id}`;
+    const why = failure('device_out_of_memory', message, {
+      ...(needed === null ? {} : { requestedBytes: needed }),
+      ...(worker.budgetBytes === null ? {} : { freeBytes: worker.budgetBytes }),
+    });
+    // Sent away before, and here again because nobody else came.
+    if (claimed.job.avoids.includes(worker.qualifiedId)) return null;
+    const besides = [...claimed.job.avoids, worker.qualifiedId];
+    const others = await untilStored(() => this.otherWorkers.countBesides(besides), run.giveUp, run.log);
+    return others !== null && others > 0 ? { type: 'misplaced', failure: why } : null;
+  }
+
+  private async tellOfRungs(run: AttemptRun, { degradations }: PlannedAttempt): Promise<void> {
+    run.log.warn({ rungs: rungsOf(degradations) }, 'the plan would not fit and starts lower');
+    const { claim } = run.attempt.claimed;
+    const write = () => this.store.recordDegradationsIfClaimed(claim, degradations, this.clock.now());
+    const recorded = await untilStored(write, run.giveUp, run.log);
+    this.events.publish(recorded?.events ?? []);
+  }
+
+  /** The plan with its files in place. */
+  private async plan(run: AttemptRun, outline: PlannedAttempt): Promise<ExecutionPlan> {
+    const { claim, job } = run.attempt.claimed;
+    const files = { jobId: job.id, token: claim.token };
+    const stagingDir = await this.artifacts.openStaging(files);
+    const inputs = new Map<string, string>();
+    for (const image of imagesOf(job.request)) {
+      inputs.set(image.sha256, await this.artifacts.inputPath(files, image));
+    }
+    const resumeFrom =
+      outline.checkpoint === null ? null : await this.artifacts.checkpointPath(files, outline.checkpoint.key);
+    if (outline.checkpoint !== null && resumeFrom === null)
+      run.log.warn({ checkpoint: outline.checkpoint }, 'the checkpoint is gone; the attempt begins at the beginning');
+    if (outline.checkpoint !== null && resumeFrom !== null) run.history.resumeAt(outline.checkpoint.step);
+    const plan = planFor(job, claim.attempt, outline.model, {
       stagingDir,
-      previewIntervalMs,
+      solo: job.solo,
+      resumeFrom,
+      previewIntervalMs: this.events.previewsWatched(job.id) ? this.workers.previewIntervalMs : 0,
       checkpointIntervalMs: this.workers.checkpointIntervalMs,
-      inputPath: (image) => this.artifacts.inputPath(job.id, image),
+      inputPath: (image) => inputs.get(image.sha256) ?? '',
     });
-    const unwatch = this.events.onPreviewsWatched(job.id, (watched) => {
+    return onRungs(plan, rungsOf(outline.degradations), outline.terms);
+  }
+
+  /** Plays the attempt to its terminal event, storing and publishing progress on the way. */
+  private async follow(run: AttemptRun, plan: ExecutionPlan): Promise<TerminalEvent> {
+    const { attempt } = run;
+    const { worker } = attempt;
+    const unwatch = this.events.onPreviewsWatched(attempt.claimed.job.id, (watched) => {
       void worker.setPreviews(plan.attemptId, watched ? this.workers.previewIntervalMs : 0);
     });
     try {
-      for await (const event of worker.run(plan, signal)) {
-        if (event.type === 'preview') {
-          this.events.publishPreview({ jobId: job.id, step: event.step, mediaType: event.mediaType, data: event.data });
-          continue;
-        }
-        if (event.type === 'checkpoint') {
-          log.debug({ checkpoint: event.checkpoint }, 'checkpoint left');
-          continue;
-        }
-        const now = this.clock.now();
-        const note = attempt.note(event, now);
-        if (note !== null) {
-          await this.note(log, async () => {
-            const recorded = await this.store.recordProgressIfClaimed(claim, note.progress, note.events, now);
-            this.events.publish(recorded.events);
-          });
-        }
+      for await (const event of worker.run(plan, attempt.signal)) {
+        this.take(run, event);
         if (isTerminal(event)) return event;
       }
     } finally {
       unwatch();
     }
-    return { type: 'failed', failure: failure('internal', 'the worker ended the attempt without saying how it went') };
+    return { type: 'failed', failure: brokenOff('the worker ended the attempt without saying how it went') };
+  }
+
+  private take(run: AttemptRun, event: AttemptEvent): void {
+    if (event.type === 'preview') {
+      const { step, mediaType, data } = event;
+      this.events.publishPreview({ jobId: run.attempt.claimed.job.id, step, mediaType, data });
+      return;
+    }
+    if (event.type === 'checkpoint') {
+      run.checkpoints.offer(event.checkpoint);
+      return;
+    }
+    const note = run.history.note(event, this.clock.now());
+    if (note !== null) run.progress.offer(note);
   }
 
   /** A cancel that came between claim and registration is in the row. */
-  private async wasCancelled(jobId: string, log: Logger): Promise<boolean> {
-    let cancelled = false;
-    await this.note(log, async () => {
-      cancelled = ((await this.store.get(jobId))?.cancelRequestedAt ?? null) !== null;
-    });
-    return cancelled;
-  }
-
-  /** What is told on the way is worth less than the picture: an attempt goes on when it cannot be stored. */
-  private async note(log: Logger, store: () => Promise<void>): Promise<void> {
+  private async stopIfCancelled({ attempt, log }: AttemptRun): Promise<void> {
     try {
-      await store();
+      const row = await this.store.get(attempt.claimed.job.id);
+      if ((row?.cancelRequestedAt ?? null) !== null) attempt.stop('cancel');
     } catch (error) {
-      log.warn({ err: error }, 'progress could not be stored');
+      log.warn({ err: error }, 'it is not known whether the job was to be cancelled');
     }
   }
+}
 
-  /** Writes the outcome and publishes what was written. Goes on trying while the store is not available. */
-  private async record(
-    claimed: ClaimedJob,
-    attempt: AttemptLog,
-    terminal: TerminalEvent,
-    run: RunContext,
-  ): Promise<void> {
-    const write = await this.outcome(claimed, attempt, terminal, run);
-    const recorded = await untilStored(write, run.shutdown, run.log);
-    if (recorded?.recorded === true) {
-      this.events.publish(recorded.events);
-      return;
-    }
-    run.log.warn('the claim was lost; what this attempt made is dropped');
-    await this.artifacts.discard({ jobId: claimed.job.id, token: claimed.claim.token });
-  }
+function brokenOff(message: string): Failure {
+  return failure('internal', message);
+}
 
-  /** What to write about an attempt; pictures are moved in before, and the returned write can be repeated. */
-  private async outcome(
-    claimed: ClaimedJob,
-    attempt: AttemptLog,
-    terminal: TerminalEvent,
-    run: RunContext,
-  ): Promise<() => Promise<Recorded>> {
-    const { claim } = claimed;
-    const now = this.clock.now();
-    switch (terminal.type) {
-      case 'result': {
-        const artifacts = await this.adopt(claimed, terminal.artifacts);
-        run.log.info({ effective: terminal.effective }, 'attempt succeeded');
-        const { effective } = terminal;
-        return () =>
-          this.store.completeIfClaimed(claim, attempt.record('succeeded', null, now), { artifacts, effective }, now);
-      }
-      case 'cancelled': {
-        const reason = run.stop.reason as StopReason | undefined;
-        if (reason === undefined || reason === 'shutdown') {
-          return () => this.store.returnIfClaimed(claim, attempt.record('returned', null, now), now);
-        }
-        const late = reason === 'deadline';
-        const why = late
-          ? failure('deadline_exceeded', 'finish_by passed while the job ran', { phase: attempt.phase })
-          : null;
-        const state = late ? 'expired' : 'cancelled';
-        return () => this.store.endIfClaimed(claim, attempt.record(state, why, now), { state, failure: why }, now);
-      }
-      case 'suspended':
-        return () => this.store.returnIfClaimed(claim, attempt.record('returned', null, now), now);
-      case 'failed':
-        return () => this.writeFailure(claimed, attempt, terminal.failure, now, run.log);
-    }
-  }
-
-  private async writeFailure(
-    claimed: ClaimedJob,
-    attempt: AttemptLog,
-    why: Failure,
-    now: number,
-    log: Logger,
-  ): Promise<Recorded> {
-    const { claim } = claimed;
-    const decision = await this.decide(claimed, why, now);
-    log.warn({ failure: why, decision }, 'attempt failed');
-    switch (decision.action) {
-      case 'return':
-        return this.store.returnIfClaimed(claim, attempt.record('returned', why, now), now);
-      case 'retry': {
-        const retry = { runAt: now + decision.delayMs, failure: why };
-        return this.store.retryIfClaimed(claim, attempt.record('failed', why, now), retry, now);
-      }
-      case 'end': {
-        const end = { state: decision.state, failure: why };
-        return this.store.endIfClaimed(claim, attempt.record(decision.state, why, now), end, now);
-      }
-    }
-  }
-
-  private async adopt({ claim, job }: ClaimedJob, staged: readonly StagedArtifact[]): Promise<Artifact[]> {
-    const keys = await this.artifacts.adopt({ jobId: job.id, token: claim.token }, staged);
-    return staged.map(({ fileName: _, ...artifact }, position) => ({ ...artifact, key: keys[position] ?? '' }));
-  }
-
-  private async decide({ job }: ClaimedJob, why: Failure, now: number): Promise<Decision> {
-    const current = (await this.store.get(job.id)) ?? job;
-    const attempt = {
-      failure: why,
-      countedAttempts: countedAttempts(current.attempts),
-      cancelRequested: current.cancelRequestedAt !== null,
-      msToDeadline: job.request.finish_by === null ? null : job.request.finish_by - now,
-    };
-    return decideNext(attempt, { baseMs: this.retry.backoffBaseMs, capMs: this.retry.backoffCapMs }, Math.random());
-  }
-
-  /** Calls back at the deadline; returns how to forget it. */
-  private atDeadline(finishBy: number | null, expire: () => void): () => void {
-    let timer: NodeJS.Timeout | undefined;
-    const arm = (at: number) => {
-      const ms = Math.max(0, at - this.clock.now());
-      // setTimeout takes what is beyond 2^31-1 ms (25 days) for 1 ms.
-      timer = setTimeout(() => (ms > LONGEST_TIMER_MS ? arm(at) : expire()), Math.min(ms, LONGEST_TIMER_MS));
-    };
-    if (finishBy !== null) arm(finishBy);
-    return () => clearTimeout(timer);
-  }
+function imagesOf({ init_image, mask_image, controls = [], ip_adapter }: GenerationRequest): ImageRef[] {
+  const images = [init_image, mask_image, ...controls.map(({ image }) => image), ip_adapter?.image];
+  return images.filter((image) => image !== undefined);
 }

@@ -1,39 +1,46 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 
+import { DatabaseConfig } from '../config/database.config.js';
 import { placementOrder } from '../domain/placement/placement-order.js';
+import type { Reservation } from '../domain/placement/reservation.js';
 import { Clock } from '../jobs/ports/clock.port.js';
 import { JobEvents } from '../jobs/ports/job-events.port.js';
-import type { ClaimedJob } from '../jobs/ports/job-store.port.js';
+import type { ClaimableModel } from '../jobs/ports/job-store.port.js';
 import { JobStore } from '../jobs/ports/job-store.port.js';
-import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
+import { NodeIdentity } from '../jobs/ports/node-identity.js';
 import { LOG } from '../telemetry/log.js';
+import { AttemptOutlines } from './attempt-outline.js';
 import { AttemptRunner } from './attempt-runner.js';
+import { AttemptStops } from './attempt-stops.js';
+import { Candidates } from './candidates.js';
+import { allEnd, WIND_DOWN, windDown } from './drain/wind-down.js';
+import { AttemptInFlight, InFlight } from './in-flight.js';
 import type { DeviceLease } from './ports/device-leases.port.js';
 import { DeviceLeases } from './ports/device-leases.port.js';
 import type { ReadyWorker } from './ports/worker-pool.port.js';
 import { WorkerPool } from './ports/worker-pool.port.js';
-
-/**
- * How long a job may be overtaken by one whose model is on the device already, in milliseconds: about four loads of a large
- * model. Kept below the smallest distance of two priority classes, so that it never outweighs a class.
- */
-const WARM_BONUS_MS = 30_000;
+import { Preemption } from './preemption.js';
+import { Stranded } from './stranded.js';
 
 /** Pause after the store failed to answer a claim, in milliseconds. */
 const STORE_PAUSE_MS = 1000;
 
+/** Between two looks at a shared store, in milliseconds: what other nodes tell is a hint that may get lost. */
+const POLL_MS = 1000;
+
 /**
- * The loop: while a worker is ready and a permit is free, claim the next job and run its attempt. It wakes when a job
- * enters the queue, a permit comes back, or a worker becomes ready, and never polls.
+ * The loop: while a worker is ready and a permit is free, claim the next job that fits and run its attempt. It wakes when a
+ * job enters the queue, a permit comes back, or a worker becomes ready; only a shared store is polled.
  */
 @Injectable()
 export class Dispatcher {
-  private readonly inFlight = new Set<Promise<void>>();
-  private readonly shutdown = new AbortController();
+  private readonly giveUp = new AbortController();
   private stops: (() => void)[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  /** The workers that take attempts, and their models, as last seen. */
+  private met = '';
   private accepting = false;
-  private withdrawn: readonly string[] = [];
   private again = false;
   private round: Promise<void> | null = null;
 
@@ -42,46 +49,75 @@ export class Dispatcher {
     private readonly events: JobEvents,
     private readonly pool: WorkerPool,
     private readonly leases: DeviceLeases,
-    private readonly models: ModelCatalog,
+    private readonly candidates: Candidates,
+    private readonly stranded: Stranded,
+    private readonly outlines: AttemptOutlines,
+    private readonly attemptStops: AttemptStops,
     private readonly runner: AttemptRunner,
+    private readonly inFlight: InFlight,
+    private readonly preemption: Preemption,
+    private readonly node: NodeIdentity,
+    private readonly database: DatabaseConfig,
     private readonly clock: Clock,
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
-  /**
-   * Begins to claim: jobs of the models that are served, and of those that waiting jobs still name although the settings
-   * no longer do. The latter must be claimed to be told that they cannot be run.
-   */
+  /** Begins to claim. */
   async start(): Promise<void> {
-    this.withdrawn = (await this.store.waitingModels()).filter((model) => this.models.find(model) === null);
+    await this.candidates.start();
     this.accepting = true;
     this.stops = [
       this.events.onAny(({ body }) => {
         if (body.type === 'state' && body.state === 'queued') this.wake();
       }),
-      this.pool.onChange(() => this.wake()),
+      this.pool.onChange(() => this.meetWorkers()),
       this.leases.onRelease(() => this.wake()),
     ];
+    if (this.store.isShared) {
+      const poll = setInterval(() => this.wake(), POLL_MS);
+      this.stops.push(() => clearInterval(poll));
+    }
     this.wake();
   }
 
   /**
-   * Claims nothing more; waits until the attempts in flight have ended, at most `drainMs`, then gives the rest back to the
-   * queue. Safe to call twice.
+   * Claims nothing more; waits until the attempts in flight have ended, at most `drainMs`, then has the rest suspended and
+   * gives them back to the queue. A worker that does nothing it is told keeps its attempts: see {@link settle}. Safe to call
+   * twice.
    */
   async stop(drainMs: number): Promise<void> {
     this.accepting = false;
     for (const stop of this.stops) stop();
     this.stops = [];
     await this.idle();
-    const limit = setTimeout(() => this.shutdown.abort(), drainMs);
-    while (this.inFlight.size > 0) await Promise.allSettled(this.inFlight);
+    this.wakeIn(null);
+    const limit = setTimeout(() => this.giveUp.abort(), drainMs + WIND_DOWN.suspendMs);
+    await windDown(() => this.inFlight.list(), { ...WIND_DOWN, drainMs });
     clearTimeout(limit);
+  }
+
+  /**
+   * To be called when the workers have ended and before the store is closed: what a worker would not let go of is written.
+   * What cannot be written by then is found with nobody who runs it at the next start.
+   */
+  async settle(): Promise<void> {
+    const settled = await allEnd(() => this.inFlight.list(), WIND_DOWN.giveBackMs);
+    if (!settled) this.log.warn({ attempts: this.inFlight.list().length }, 'attempts are left to the next start');
   }
 
   /** Resolves when no round is under way. */
   async idle(): Promise<void> {
     while (this.round !== null) await this.round;
+  }
+
+  /** Most changes of a worker, such as that it is busy now, let nothing be claimed that could not be before. */
+  private meetWorkers(): void {
+    const ready = this.pool.ready().map(({ qualifiedId, warmModels }) => [qualifiedId, ...warmModels].join('\n'));
+    const met = ready.toSorted().join('\n\n');
+    if (met === this.met) return;
+    this.met = met;
+    this.stranded.lookAgain();
+    this.wake();
   }
 
   /** One round at a time; a wake during a round makes one more. */
@@ -93,11 +129,17 @@ export class Dispatcher {
     });
   }
 
+  private wakeIn(ms: number | null): void {
+    clearTimeout(this.timer);
+    if (ms !== null) this.timer = setTimeout(() => this.wake(), ms);
+  }
+
   private async claimWhilePossible(): Promise<void> {
     while (this.again && this.accepting) {
       this.again = false;
       try {
         while (this.accepting && (await this.claimOne()));
+        if (this.accepting) this.wakeIn(await this.preemption.consider(this.pool.ready()));
       } catch (error) {
         this.log.error({ err: error }, 'no job could be claimed');
         await new Promise((resolve) => setTimeout(resolve, STORE_PAUSE_MS));
@@ -108,45 +150,65 @@ export class Dispatcher {
 
   /** True when a job was claimed and its attempt begun. */
   private async claimOne(): Promise<boolean> {
-    const candidates = this.pool.ready().map((worker) => ({
+    const workers = this.pool.ready().map((worker) => ({
       worker,
       deviceId: worker.device.id,
       free: this.leases.free(worker.device.id),
     }));
-    for (const { worker } of placementOrder(candidates)) {
-      const claimed = await this.claimFor(worker);
-      if (claimed === null) continue;
-      // Only this loop takes permits, one round at a time, so the one that was free is free still.
-      const lease = this.leases.tryAcquire(worker.device.id);
-      if (lease === null) throw new Error(`no permit of ${worker.device.id} is left for a claimed job`);
-      this.run(claimed, worker, lease);
-      return true;
+    const open = placementOrder(workers).map(({ worker }) => worker);
+    for (const worker of open) {
+      if (await this.claimFor(worker, await this.candidates.for(worker), worker.qualifiedId)) return true;
     }
-    return false;
+    const [first] = open;
+    const stranded = first === undefined ? null : await this.stranded.findModel();
+    if (first === undefined || stranded === null) return false;
+    // As a worker that nobody avoids.
+    return this.claimFor(first, [{ model: stranded, bonusMs: 0, maxPixels: null }], '');
   }
 
-  private async claimFor(worker: ReadyWorker): Promise<ClaimedJob | null> {
-    const models = [...this.models.list().map(({ id }) => id), ...this.withdrawn].map((model) => ({
-      model,
-      bonusMs: worker.warmModels.includes(model) ? WARM_BONUS_MS : 0,
-    }));
-    const claimed = await this.store.claimNext(models, this.clock.now());
-    if (claimed !== null) this.events.publish(claimed.events);
-    return claimed;
+  /** `claimant`: whom a job must not avoid. */
+  private async claimFor(worker: ReadyWorker, models: readonly ClaimableModel[], claimant: string): Promise<boolean> {
+    if (models.length === 0) return false;
+    const { id, name } = this.node;
+    const placement = { worker: worker.id, device: worker.device.id };
+    const claimer = { node: id, nodeName: name, worker: claimant, placement, leaseMs: this.database.leaseMs };
+    const claimed = await this.store.claimNext(models, claimer, this.clock.now());
+    if (claimed === null) return false;
+    this.events.publish(claimed.events);
+    void this.run(new AttemptInFlight(claimed, worker, this.clock.now()));
+    return true;
   }
 
-  /** The lease is the attempt's from here on, and is released when it has ended, however it ended. */
-  private run(claimed: ClaimedJob, worker: ReadyWorker, lease: DeviceLease): void {
-    const attempt = this.runner
-      .run(claimed, worker, this.shutdown.signal)
-      .catch((error: unknown) => {
-        // The runner does not throw; should it, the job stays running until the next start, and that must be seen.
-        this.log.fatal({ err: error, job: claimed.job.id }, 'an attempt ended without an outcome');
-      })
-      .finally(() => {
-        this.inFlight.delete(attempt);
-        lease.release();
-      });
-    this.inFlight.add(attempt);
+  /** The lease is the attempt's and is released when it has ended, however it ended. */
+  private async run(attempt: AttemptInFlight): Promise<void> {
+    this.inFlight.begin(attempt);
+    const unwatch = this.attemptStops.watch(attempt);
+    let lease: DeviceLease | null = null;
+    try {
+      const outline = this.outlines.outline(attempt.claimed, attempt.worker);
+      // Up to here nothing waits: only this loop takes permits, so the one that was free is free still.
+      lease = await this.lease(attempt, outline.reservation);
+      if (lease === null) attempt.stop('shutdown');
+      await this.runner.run(attempt, outline, this.giveUp.signal);
+    } catch (error) {
+      // Nobody here throws; should they, the job stays running until its claim is taken back, and that must be seen.
+      this.log.fatal({ err: error, job: attempt.claimed.job.id }, 'an attempt ended without an outcome');
+    } finally {
+      unwatch();
+      this.inFlight.end(attempt);
+      lease?.release();
+    }
+  }
+
+  /** Null: the attempt was stopped while it waited for the device. */
+  private async lease(attempt: AttemptInFlight, reservation: Reservation): Promise<DeviceLease | null> {
+    const { device } = attempt.worker;
+    if (!attempt.claimed.job.solo) return this.leases.tryAcquire(device.id, reservation);
+    try {
+      return await this.leases.acquireAlone(device.id, reservation, attempt.signal);
+    } catch (error) {
+      if (attempt.signal.aborted) return null;
+      throw error;
+    }
   }
 }

@@ -1,59 +1,58 @@
 import { Injectable } from '@nestjs/common';
 
 import type { JobEvent, PreviewFrame } from '../domain/job/job-event.js';
-import { JobEvents } from '../jobs/ports/job-events.port.js';
-
-/** Listeners by job; a job without listeners takes no room. */
-class Listeners<T> {
-  private readonly byJob = new Map<string, Set<(value: T) => void>>();
-
-  add(jobId: string, listener: (value: T) => void): () => void {
-    const listeners = this.byJob.get(jobId) ?? new Set();
-    this.byJob.set(jobId, listeners.add(listener));
-    return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0 && this.byJob.get(jobId) === listeners) this.byJob.delete(jobId);
-    };
-  }
-
-  tell(jobId: string, value: T): void {
-    for (const listener of this.byJob.get(jobId) ?? []) listener(value);
-  }
-
-  has(jobId: string): boolean {
-    return this.byJob.has(jobId);
-  }
-}
+import type { EventOrigin } from '../jobs/ports/job-events.port.js';
+import { ClosableJobEvents } from './closable-job-events.js';
+import { LatestFrames } from './latest-frames.js';
+import { JobListeners, Listeners } from './listeners.js';
 
 /** Events between the parts of one process. */
 @Injectable()
-export class InProcessJobEvents extends JobEvents {
-  private readonly any = new Set<(event: JobEvent) => void>();
-  private readonly jobs = new Listeners<JobEvent>();
-  private readonly previews = new Listeners<PreviewFrame>();
-  private readonly watched = new Listeners<boolean>();
-  private readonly latest = new Map<string, PreviewFrame>();
+export class InProcessJobEvents extends ClosableJobEvents {
+  private readonly any = new Listeners<[JobEvent, EventOrigin]>();
+  private readonly jobs = new JobListeners<[JobEvent]>();
+  private readonly cancels = new Listeners<[string]>();
+  private readonly gaps = new Listeners<[]>();
+  private readonly previews = new JobListeners<[PreviewFrame]>();
+  private readonly watched = new JobListeners<[boolean]>();
+  private readonly latest = new LatestFrames();
 
-  publish(events: readonly JobEvent[]): void {
+  publish(events: readonly JobEvent[], origin: EventOrigin = 'here'): void {
     for (const event of events) {
-      if (event.body.type === 'final') this.latest.delete(event.jobId);
+      if (event.body.type === 'final') this.latest.forget(event.jobId);
       this.jobs.tell(event.jobId, event);
-      for (const listener of this.any) listener(event);
+      this.any.tell(event, origin);
     }
   }
 
   publishPreview(frame: PreviewFrame): void {
-    this.latest.set(frame.jobId, frame);
+    this.latest.keep(frame);
     this.previews.tell(frame.jobId, frame);
+  }
+
+  publishCancel(jobId: string): void {
+    this.cancels.tell(jobId);
+  }
+
+  /** Has everybody read the store again. In one process nothing is missed; who brings events from elsewhere calls this. */
+  publishGap(): void {
+    this.gaps.tell();
   }
 
   onJob(jobId: string, listener: (event: JobEvent) => void): () => void {
     return this.jobs.add(jobId, listener);
   }
 
-  onAny(listener: (event: JobEvent) => void): () => void {
-    this.any.add(listener);
-    return () => this.any.delete(listener);
+  onAny(listener: (event: JobEvent, origin: EventOrigin) => void): () => void {
+    return this.any.add(listener);
+  }
+
+  onGap(listener: () => void): () => void {
+    return this.gaps.add(listener);
+  }
+
+  onCancel(listener: (jobId: string) => void): () => void {
+    return this.cancels.add(listener);
   }
 
   onPreview(jobId: string, listener: (frame: PreviewFrame) => void): () => void {
@@ -76,6 +75,10 @@ export class InProcessJobEvents extends JobEvents {
   }
 
   latestPreview(jobId: string): PreviewFrame | null {
-    return this.latest.get(jobId) ?? null;
+    return this.latest.of(jobId);
+  }
+
+  async close(): Promise<void> {
+    // There is nothing to end.
   }
 }

@@ -18,6 +18,8 @@ export class Metrics {
   private readonly finished: Counter<'state'>;
   private readonly attempts: Counter<'outcome' | 'failure_kind'>;
   private readonly budgets: Counter<'within'>;
+  private readonly retries: Counter<'failure_kind'>;
+  private readonly degradations: Counter<'rung' | 'fidelity'>;
   private readonly wait: Histogram;
   private readonly total: Histogram;
   private readonly phases: Histogram<'phase'>;
@@ -66,13 +68,27 @@ export class Metrics {
       labelNames: ['within'],
       registers,
     });
+    this.retries = new Counter({
+      name: 'safelight_retries_total',
+      help: 'Failed attempts that another attempt followed, of jobs that are final.',
+      labelNames: ['failure_kind'],
+      registers,
+    });
+    this.degradations = new Counter({
+      name: 'safelight_degradations_total',
+      help: 'Rungs of the degradation ladder that jobs took.',
+      labelNames: ['rung', 'fidelity'],
+      registers,
+    });
     this.gauges();
   }
 
-  /** Begins to count; returns how to stop. */
+  /** Begins to count what this node published: the others count theirs. Returns how to stop. */
   start(): () => void {
-    return this.events.onAny(({ jobId, body }) => {
+    return this.events.onAny(({ jobId, body }, origin) => {
+      if (origin === 'elsewhere') return;
       if (body.type === 'state' && isFinal(body.state)) void this.count(jobId);
+      if (body.type === 'degradation') this.degradations.inc({ rung: body.rung, fidelity: body.fidelity });
     });
   }
 
@@ -93,8 +109,11 @@ export class Metrics {
       const within = job.state === 'succeeded' && job.finishedAt - job.createdAt <= budget;
       this.budgets.inc({ within: String(within) });
     }
-    for (const { outcome, failure, phases } of job.attempts) {
+    const last = job.attempts.at(-1);
+    for (const attempt of job.attempts) {
+      const { outcome, failure, phases } = attempt;
       this.attempts.inc({ outcome, failure_kind: failure?.kind ?? '' });
+      if (outcome === 'failed' && attempt !== last) this.retries.inc({ failure_kind: failure?.kind ?? '' });
       for (const { name, startedAt, finishedAt } of phases) {
         if (finishedAt !== null) this.phases.observe({ phase: name }, (finishedAt - startedAt) / 1000);
       }

@@ -6,6 +6,7 @@ import { PLAIN_SERVING } from '../domain/generation/model-description.js';
 import { isControlNetClass } from '../domain/generation/pipeline-family.js';
 import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
 import { capabilitiesOf, WITH_CONTROLNETS, WITHOUT_IP_ADAPTERS } from './capabilities.js';
+import { componentWeights } from './component-weights.js';
 import { readModelFolder, UnusableModelError } from './model-folder.js';
 import { locateModel } from './model-location.js';
 
@@ -46,8 +47,8 @@ function describeModel(
   env: Readonly<Record<string, string | undefined>>,
 ): ModelDescription {
   const { family, default: _, memory, ...entry } = { ...PLAIN, ...listed };
-  const { folder } = locateModel(entry, env);
-  const { tasks, ...facts } = readModelFolder(folder, family);
+  const location = locateModel(entry, env);
+  const { tasks, ...facts } = readModelFolder(location.folder, family);
   const { loras, controlnets, ipAdapters, id } = entry;
   for (const { id: addOn, source } of [...loras, ...controlnets, ...ipAdapters])
     if (!existsSync(source))
@@ -57,6 +58,7 @@ function describeModel(
   return {
     ...entry,
     ...facts,
+    components: componentWeights(location, entry.variant),
     memory: memory ?? PLAIN_SERVING.memory,
     isDefault,
     capabilities: capabilitiesOf({ tasks, family: facts.family, loras, controlnets, ipAdapters }),

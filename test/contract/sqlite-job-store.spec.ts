@@ -4,24 +4,31 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
+import { pino } from 'pino';
+import { DatabaseConfig } from '../../src/config/database.config.js';
 import { failure } from '../../src/domain/failure/failure.js';
 import { JOB_STATES } from '../../src/domain/job/job-state.js';
 import { ATTEMPT_OUTCOMES } from '../../src/domain/job/job.js';
 import { PHASES } from '../../src/domain/job/phase.js';
 import { StoreUnavailableError } from '../../src/jobs/ports/job-store.port.js';
+import { migrate } from '../../src/persistence/migrations/migrate.js';
+import { openStores } from '../../src/persistence/open-stores.js';
 import { DatabaseInUseError } from '../../src/persistence/sqlite/database-in-use.error.js';
 import type { Statement } from '../../src/persistence/sql/sql-runner.js';
 import { claimNext } from '../../src/persistence/sql/statements/claim-statements.js';
 import { expireDue, promoteDue } from '../../src/persistence/sql/statements/due-statements.js';
-import { purge, reclaimAll } from '../../src/persistence/sql/statements/housekeeping-statements.js';
-import { page, queuePosition } from '../../src/persistence/sql/statements/read-statements.js';
+import { purge, reclaim } from '../../src/persistence/sql/statements/housekeeping-statements.js';
+import { firstQueued, page, queuePosition } from '../../src/persistence/sql/statements/read-statements.js';
+import { SQLITE_MIGRATIONS } from '../../src/persistence/sqlite/sqlite-migrations.js';
+import { SQLITE_DIALECT } from '../../src/persistence/sqlite/sqlite-dialect.js';
 import { SqliteDriver } from '../../src/persistence/sqlite/sqlite-driver.js';
 import { SqliteJobStore } from '../../src/persistence/sqlite/sqlite-job-store.js';
 import { newJob, NOON } from '../support/jobs.js';
+import { CLAIMER, warm } from './job-store/harness.js';
 import { describeJobStore } from './job-store.suite.js';
 
 const ROOMY = { maxWaiting: 1_000_000 };
-const ANY_MODEL = [{ model: 'shapes', bonusMs: 0 }];
+const ANY_MODEL = warm(['shapes'], 0);
 
 let folder: string;
 let path: string;
@@ -32,7 +39,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-describeJobStore('SqliteJobStore', () => SqliteJobStore.open({ path }));
+describeJobStore('SQLite', () =>
+  openStores({ database: new DatabaseConfig(), dataDir: folder, log: pino({ level: 'silent' }) }),
+);
 
 describe('SqliteJobStore', () => {
   it('keeps what it was given when it is opened again', async () => {
@@ -44,6 +53,15 @@ describe('SqliteJobStore', () => {
     const second = await SqliteJobStore.open({ path });
     expect(await second.get(job.id)).toMatchObject({ id: job.id, request: job.request });
     await second.close();
+  });
+
+  it('reads what was asked to be written before, without waiting for the answer', async () => {
+    const store = await SqliteJobStore.open({ path });
+    const job = newJob();
+    const [, read] = await Promise.all([store.insert([job], ROOMY, null), store.get(job.id)]);
+
+    expect(read).toMatchObject({ id: job.id });
+    await store.close();
   });
 
   it('has lost no acknowledged job when its process is killed', async () => {
@@ -61,6 +79,26 @@ describe('SqliteJobStore', () => {
       acknowledged = (await store.countByState()).queued;
       await store.close();
     }
+  });
+
+  it('brings a file of the schema before up to date, and goes on with its jobs', async () => {
+    const driver = await SqliteDriver.open(path);
+    await migrate(driver, SQLITE_MIGRATIONS.slice(0, 2));
+    const job = newJob({ request: { width: 96, height: 64 } });
+    await driver.run([
+      {
+        sql: `INSERT INTO job (id, state, priority, model, request, sort_at, created_at)
+          VALUES ($1, 'queued', 2, 'shapes', $2, 1, 1)`,
+        params: [job.id, JSON.stringify(job.request)],
+      },
+    ]);
+    await driver.close();
+
+    const store = await SqliteJobStore.open({ path });
+    const room = (maxPixels: number) => [{ model: 'shapes', bonusMs: 0, maxPixels }];
+    expect(await store.claimNext(room(96 * 64 - 1), CLAIMER, NOON)).toBeNull();
+    expect((await store.claimNext(room(96 * 64), CLAIMER, NOON))?.job).toMatchObject({ id: job.id, client: '' });
+    await store.close();
   });
 
   it('refuses a second owner and names the file and the way out', async () => {
@@ -139,12 +177,30 @@ describe('SqliteJobStore', () => {
   });
 
   it.each<[string, Statement, RegExp]>([
-    ['the next job', claimNext(ANY_MODEL, NOON)[0]!, /job USING COVERING INDEX job_by_claim \(model=\?\)/],
+    [
+      'who waits',
+      claimNext(ANY_MODEL, CLAIMER, NOON, SQLITE_DIALECT)[0]!,
+      /job USING COVERING INDEX job_by_turn \(model=\? AND priority=\? AND client>\?\)/,
+    ],
+    [
+      'the next job',
+      claimNext(ANY_MODEL, CLAIMER, NOON, SQLITE_DIALECT)[0]!,
+      /^(?!.*SCAN job\b)[^]*job_by_turn \(model=\? AND priority=\? AND client=\?\)/,
+    ],
+    [
+      'the first of a class',
+      firstQueued('urgent', ['shapes', 'flux']),
+      /^(?!.*SCAN job\b)[^]*job_by_class \(priority=\? AND model=\?\)/,
+    ],
     ['a place in the queue', queuePosition('id'), /ahead USING COVERING INDEX job_by_position \(sort_at<\?\)/],
-    ['what is due', promoteDue(NOON)[0]!, /job USING COVERING INDEX job_by_run_at \(run_at<\?\)/],
+    ['what is due', promoteDue(NOON, SQLITE_DIALECT)[0]!, /job USING INDEX job_by_run_at \(run_at<\?\)/],
     ['what begins too late', expireDue(NOON)[0]!, /job USING INDEX job_by_start_by/],
     ['what ends too late', expireDue(NOON)[0]!, /job USING INDEX job_by_finish_by/],
-    ['what runs', reclaimAll(failure('worker_lost', ''), 5, NOON)[0]!, /job USING (COVERING )?INDEX job_running/],
+    [
+      'what runs',
+      reclaim({ kind: 'all' }, failure('worker_lost', ''), 5, NOON, SQLITE_DIALECT)[0]!,
+      /job USING (COVERING )?INDEX job_running/,
+    ],
     ['what is old', purge(NOON, 10), /job USING INDEX job_by_finished_at/],
     ['a page of what waits', page({ states: ['queued'], limit: 9 })[0]!, /job USING COVERING INDEX job_queued/],
     ['a page of what failed', page({ states: ['failed'], limit: 9 })[0]!, /job USING INDEX job_final \(state=\?/],
@@ -181,7 +237,7 @@ describe('SqliteJobStore', () => {
 
     const [refused, claimed] = await Promise.allSettled([
       store.insert([large], ROOMY, null),
-      store.claimNext(ANY_MODEL, NOON),
+      store.claimNext(ANY_MODEL, CLAIMER, NOON),
     ]);
 
     expect(refused).toMatchObject({ status: 'rejected', reason: expect.any(StoreUnavailableError) as unknown });

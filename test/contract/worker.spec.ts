@@ -1,64 +1,40 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 
-import { credentials } from '@grpc/grpc-js';
-import { pino } from 'pino';
-
-import { WorkersConfig } from '../../src/config/workers.config.js';
-import type { AttemptEvent, ReadyWorker } from '../../src/dispatch/ports/worker-pool.port.js';
+import type { WorkersConfig } from '../../src/config/workers.config.js';
 import { isTerminal } from '../../src/dispatch/ports/worker-pool.port.js';
 import type { ExecutionPlan } from '../../src/domain/generation/execution-plan.js';
 import { PLAIN_SERVING } from '../../src/domain/generation/model-description.js';
 import { NOISE_SCHEDULERS } from '../../src/domain/generation/noise-scheduler.js';
-import { WorkerServiceClient } from '../../src/gen/safelight/worker/v1/worker.pb.js';
-import type { PoolOptions } from '../../src/workers/supervised-worker-pool.js';
-import { SupervisedWorkerPool } from '../../src/workers/supervised-worker-pool.js';
+import type { ModelFootprint } from '../../src/domain/placement/footprint.js';
+import type { PoolOptions, SupervisedWorkerPool } from '../../src/workers/supervised-worker-pool.js';
 import { WorkerClient } from '../../src/workers/client/worker-client.js';
 import { pngOf } from '../support/pictures.js';
 import { eventually } from '../support/signals.js';
 import { tinyModelDir } from '../support/tiny-model.js';
-
-const CPU = { id: 'cpu:0', kind: 'cpu' as const, name: 'CPU' };
-
-function plannedModel(id: string, source: string): ExecutionPlan['model'] {
-  const { config, quantization, compile, channelsLast, fuseProjections } = PLAIN_SERVING;
-  return { id, source, dtype: null, variant: null, config, quantization, compile, channelsLast, fuseProjections };
-}
+import * as pools from '../support/worker-pools.js';
+import { CPU, LONG, plannedModel, play, readyWorker as ready, servedModel } from '../support/worker-pools.js';
 
 /** What every worker must do, seen from the orchestrator: the real Python process with a tiny real pipeline. */
 describe('a worker', () => {
   let dataDir: string;
   let model: ExecutionPlan['model'];
   let pool: SupervisedWorkerPool;
+  const footprints: Omit<ModelFootprint, 'overruns'>[] = [];
 
-  function newPool(
+  const newPool = (
     config: ConstructorParameters<typeof WorkersConfig>[0] = {},
-    models: Partial<Pick<PoolOptions, 'preload' | 'keptAlive'>> = {},
-  ): SupervisedWorkerPool {
-    return new SupervisedWorkerPool({
-      node: 'test',
-      devices: [CPU],
-      config: new WorkersConfig({ threads: 1, restartBaseMs: 1, restartCapMs: 1, healthIntervalMs: 100, ...config }),
-      workerDir: resolve('python-worker'),
-      dataDir,
-      preload: [],
-      keptAlive: [],
-      ...models,
-      logLevel: 'info',
-      log: pino({ level: process.env['SAFELIGHT_TEST_LOG'] ?? 'silent' }),
-    });
-  }
-
-  async function ready(from: SupervisedWorkerPool): Promise<ReadyWorker> {
-    return eventually('the worker is ready', () => Promise.resolve(from.ready()[0] ?? null));
-  }
+    models: Partial<Pick<PoolOptions, 'preload' | 'served'>> = {},
+  ) => pools.workerPool(dataDir, config, models);
+  const plan = (changes: Partial<ExecutionPlan> = {}) => pools.smallPlan(dataDir, model, changes);
 
   beforeAll(async () => {
     dataDir = mkdtempSync(join(tmpdir(), 'sl-'));
     model = plannedModel('tiny', await tinyModelDir());
-    pool = newPool();
+    pool = newPool({}, { served: [servedModel(model)] });
+    pool.onFootprint((footprint) => footprints.push(footprint));
     pool.start();
     await ready(pool);
   });
@@ -66,54 +42,6 @@ describe('a worker', () => {
     await pool.stop();
     rmSync(dataDir, { recursive: true, force: true });
   });
-
-  let attempts = 0;
-  function plan(changes: Partial<ExecutionPlan> = {}): ExecutionPlan {
-    attempts += 1;
-    const stagingDir = join(dataDir, `staging-${attempts}`);
-    mkdirSync(stagingDir);
-    return {
-      attemptId: `job/${attempts}`,
-      priorityRank: 2,
-      model,
-      prompt: 'a red circle',
-      negativePrompt: '',
-      numInferenceSteps: 4,
-      guidanceScale: 5,
-      trueCfgScale: null,
-      seeds: ['7'],
-      width: 64,
-      height: 64,
-      numFrames: null,
-      inputs: { initImage: null, maskImage: null, strength: null, controls: [], ipAdapter: null },
-      loras: [],
-      memory: PLAIN_SERVING.memory,
-      scheduler: 'DPMSolverMultistepScheduler',
-      schedulerOptions: { use_karras_sigmas: true },
-      outputFormat: 'png',
-      stagingDir,
-      fileMetadata: { prompt: 'a red circle' },
-      exact: false,
-      previewIntervalMs: 0,
-      checkpointIntervalMs: 0,
-      ...changes,
-    };
-  }
-  const LONG = { numInferenceSteps: 900, width: 128, height: 128 };
-
-  async function play(
-    worker: ReadyWorker,
-    of: ExecutionPlan,
-    on: (event: AttemptEvent) => void = () => undefined,
-    signal = new AbortController().signal,
-  ) {
-    const events: AttemptEvent[] = [];
-    for await (const event of worker.run(of, signal)) {
-      events.push(event);
-      on(event);
-    }
-    return events;
-  }
 
   /** Of the one worker that runs. */
   function address(): string {
@@ -229,65 +157,86 @@ describe('a worker', () => {
     }
   });
 
+  it('tells what a model takes that an attempt brought, and how much there is', async () => {
+    const worker = await ready(pool);
+    expect((await play(worker, plan())).at(-1)?.type).toBe('result');
+    const told = await eventually('the footprint', () => Promise.resolve(footprints[0] ?? null));
+    expect(told).toMatchObject({ model: 'tiny', deviceKind: 'cpu', dtype: 'float32' });
+    expect(told.weightsBytes).toBeGreaterThan(0);
+    expect(Object.keys(told.components)).toEqual(expect.arrayContaining(['text_encoder', 'unet', 'vae']));
+    expect(told.phases.map(({ phase }) => phase)).toContain('denoise');
+    expect(worker.qualifiedId).toBe('test/cpu-0');
+    expect(worker.budgetBytes).toBeGreaterThan(2 ** 20);
+  });
+
   it('gives an attempt back with a checkpoint when it is told to, and knows no other', async () => {
+    const worker = await ready(pool);
     const of = plan(LONG);
-    const client = new WorkerServiceClient(address(), credentials.createInsecure());
-    const suspend = (attemptId: string) =>
-      new Promise<boolean>((done, failed) => {
-        client.suspend({ attemptId }, (error, response) => (error === null ? done(response.found) : failed(error)));
-      });
+    const answers: Promise<boolean>[] = [];
+    const events = await play(worker, of, (event) => {
+      if (event.type === 'step' && answers.length === 0)
+        answers.push(worker.suspend('job/none'), worker.suspend(of.attemptId));
+    });
+    expect(await Promise.all(answers)).toEqual([false, true]);
+    const last = events.at(-1);
+    if (last?.type !== 'suspended' || last.checkpoint === null) throw new Error(JSON.stringify(last));
+    expect(isTerminal(last)).toBe(true);
+    const { fileName, step, bytes } = last.checkpoint;
+    expect(step).toBeGreaterThan(0);
+    expect(step).toBeLessThan(LONG.numInferenceSteps);
+    expect(statSync(join(of.stagingDir, fileName)).size).toBe(bytes);
+    const on = plan({ ...LONG, resumeFrom: join(of.stagingDir, fileName) });
+    const steps = await play(worker, on, (event) => event.type === 'step' && void worker.suspend(on.attemptId));
+    expect(steps.find((event) => event.type === 'step')).toMatchObject({ step: step + 1 });
+    expect(steps.at(-1)?.type).toBe('suspended');
+  });
+
+  it('is left at once by who says so, and lets go of the attempt', async () => {
+    const client = new WorkerClient(address(), CPU);
+    const of = plan(LONG);
+    const leave = new AbortController();
+    const why = new Error('it was forgotten');
+    const listed = async () => (await client.health(5000)).attemptIds.includes(of.attemptId);
     try {
-      const answers: Promise<boolean>[] = [];
-      const events = await play(await ready(pool), of, (event) => {
-        if (event.type === 'step' && answers.length === 0) answers.push(suspend('job/none'), suspend(of.attemptId));
-      });
-      expect(await Promise.all(answers)).toEqual([false, true]);
-      const last = events.at(-1);
-      if (last?.type !== 'suspended' || last.checkpoint === null) throw new Error(JSON.stringify(last));
-      expect(isTerminal(last)).toBe(true);
-      const { fileName, step, bytes } = last.checkpoint;
-      expect(step).toBeGreaterThan(0);
-      expect(step).toBeLessThan(LONG.numInferenceSteps);
-      expect(statSync(join(of.stagingDir, fileName)).size).toBe(bytes);
+      const run = async () => {
+        for await (const event of client.run(of, { cancel: new AbortController().signal, leave: leave.signal }))
+          if (event.type === 'step' && (await listed())) leave.abort(why);
+      };
+      await expect(run()).rejects.toBe(why);
+      await eventually('the worker let go', async () => ((await listed()) ? null : true));
     } finally {
       client.close();
     }
   });
 
-  it('loses its attempts, not its place, when it is killed', async () => {
+  it('loses its attempts, not its place, when it is killed, and another goes on to the same bits', async () => {
     const worker = await ready(pool);
     const before = pool.list()[0]!;
-    const events = await play(worker, plan(LONG), (event) => {
-      if (event.type === 'step') process.kill(before.pid!, 'SIGKILL');
+    const wanted = { numInferenceSteps: 60, exact: true };
+    const whole = await play(worker, plan(wanted));
+    const of = plan({ ...wanted, checkpointIntervalMs: 1 });
+    const events = await play(worker, of, (event) => {
+      if (event.type === 'checkpoint') process.kill(before.pid!, 'SIGKILL');
     });
+    const mark = events.find((event) => event.type === 'checkpoint');
     expect(events.at(-1)).toMatchObject({ type: 'failed', failure: { kind: 'worker_lost', phase: 'denoise' } });
-    await ready(pool);
+    const replacement = await ready(pool);
     const after = pool.list()[0]!;
     expect(after.pid).not.toBe(before.pid);
     expect(after.restarts).toBe(before.restarts + 1);
-  });
-
-  it('is killed and replaced when it no longer answers', async () => {
-    const own = newPool({ stallTimeoutMs: 1500 });
-    own.start();
-    try {
-      const worker = await ready(own);
-      const { pid } = own.list()[0]!;
-      const events = await play(worker, plan(LONG), (event) => {
-        if (event.type === 'step') process.kill(pid!, 'SIGSTOP');
-      });
-      expect(events.at(-1)).toMatchObject({ type: 'failed', failure: { kind: 'worker_hung' } });
-      await ready(own);
-    } finally {
-      await own.stop();
-    }
+    const resumeFrom = join(of.stagingDir, mark!.checkpoint.fileName);
+    const resumed = await play(replacement, plan({ ...wanted, resumeFrom }));
+    const [one, other] = [whole.at(-1), resumed.at(-1)];
+    if (one?.type !== 'result' || other?.type !== 'result') throw new Error(JSON.stringify([one, other]));
+    expect(other.effective['resumed_at_step']).toBeGreaterThanOrEqual(mark!.checkpoint.step);
+    expect(other.artifacts[0]?.sha256).toBe(one.artifacts[0]?.sha256);
   });
 
   it('lets a model go after the time the settings give it, whatever brought it there, and keeps a pinned one', async () => {
     const { memory } = PLAIN_SERVING;
-    const pinned = { ...plannedModel('pinned', model.source), pinned: true, keepAliveMs: null, memory };
-    const brief = { ...model, pinned: false, keepAliveMs: 1, memory };
-    const own = newPool({}, { preload: [pinned], keptAlive: [brief] });
+    const pinned = servedModel(plannedModel('pinned', model.source), { pinned: true, memory });
+    const brief = servedModel(model, { keepAliveMs: 1, memory });
+    const own = newPool({}, { preload: [pinned], served: [pinned, brief] });
     own.start();
     const models = (wanted: readonly string[]) =>
       eventually(`the worker holds ${wanted.join(' and ')}`, () => {
@@ -331,19 +280,5 @@ describe('a worker', () => {
       type: 'failed',
       failure: { field: 'mask_image' },
     });
-  });
-
-  it('that cannot be started says why, and is tried again', async () => {
-    const own = newPool({ python: '/nowhere/python' });
-    own.start();
-    try {
-      const broken = await eventually('it was tried twice', () => {
-        const worker = own.list()[0]!;
-        return Promise.resolve(worker.restarts >= 2 && worker.state === 'defunct' ? worker : null);
-      });
-      expect(broken.reason).toContain('/nowhere/python');
-    } finally {
-      await own.stop();
-    }
   });
 });

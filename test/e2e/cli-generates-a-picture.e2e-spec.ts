@@ -1,11 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { startCli, runCli } from '../support/cli.js';
+import { folderWithSettings, runCli, startCli } from '../support/cli.js';
 import { ServerProcess } from '../support/server-process.js';
 import { eventually } from '../support/signals.js';
-import { tinyModelDir } from '../support/tiny-model.js';
 
 const PNG = Buffer.from('89504e470d0a1a0a', 'hex');
 const FAST = ['--size', '64x64', '--steps', '4'];
@@ -14,17 +12,7 @@ const LONG = ['--size', '128x128', '--steps', '150'];
 let cwd: string;
 
 beforeEach(async () => {
-  cwd = mkdtempSync(join(tmpdir(), 'safelight-cli-'));
-  const settings = {
-    data_dir: 'data',
-    http: { port: 0 },
-    devices: { ids: ['cpu:0'] },
-    workers: { threads: 1 },
-    embedded_model: false,
-    models: [{ id: 'tiny', source: await tinyModelDir() }],
-  };
-  // JSON is YAML.
-  writeFileSync(join(cwd, 'safelight.yaml'), JSON.stringify(settings));
+  cwd = await folderWithSettings();
 });
 
 afterEach(() => {

@@ -99,13 +99,14 @@ describe('a job that starts from a picture', () => {
     const orphan = uuidv7();
     mkdirSync(join(artifactsDir(), orphan, 'inputs'), { recursive: true });
     writeFileSync(join(artifactsDir(), orphan, 'inputs', 'left.png'), '');
-    mkdirSync(join(artifactsDir(), '.unsettled'), { recursive: true });
-    for (const jobId of [orphan, id]) writeFileSync(join(artifactsDir(), '.unsettled', jobId), '');
+    const [node = ''] = readdirSync(join(artifactsDir(), '.unsettled'));
+    const unsettled = join(artifactsDir(), '.unsettled', node);
+    for (const jobId of [orphan, id]) writeFileSync(join(unsettled, jobId), '');
 
     server = await server.restart();
     expect(await pixels(await server.finished(id))).toEqual(calm);
     expect(existsSync(join(artifactsDir(), orphan))).toBe(false);
     expect(existsSync(join(artifactsDir(), id, 'inputs'))).toBe(true);
-    expect(readdirSync(join(artifactsDir(), '.unsettled'))).toEqual([]);
+    expect(readdirSync(unsettled)).toEqual([]);
   });
 });

@@ -60,7 +60,8 @@ describe('four families on one device', () => {
     ];
     server = await ServerProcess.start({ models: [...models, ...others] });
     await server.workerPid();
-  });
+    // Six models are made and loaded: half a minute on a quiet machine.
+  }, 300_000);
   afterAll(async () => {
     await server.stop();
     server.removeData();

@@ -16,10 +16,12 @@ import { FilesystemArtifactStore } from '../../src/artifacts/filesystem-artifact
 import { HttpConfig } from '../../src/config/http.config.js';
 import { QueueConfig } from '../../src/config/queue.config.js';
 import { StorageConfig } from '../../src/config/storage.config.js';
+import { WebhooksConfig } from '../../src/config/webhooks.config.js';
 import type { ModelDescription } from '../../src/domain/generation/model-description.js';
 import { PLAIN_SERVING } from '../../src/domain/generation/model-description.js';
 import { schedulersFor } from '../../src/domain/generation/noise-scheduler.js';
 import { FAMILY_PROFILES } from '../../src/domain/generation/pipeline-family.js';
+import type { NodeDescription, NodeState } from '../../src/domain/placement/node-description.js';
 import type { WorkerDescription } from '../../src/domain/placement/worker-description.js';
 import { InProcessJobEvents } from '../../src/events/in-process-job-events.js';
 import { CancelJob } from '../../src/jobs/cancel/cancel-job.js';
@@ -28,16 +30,20 @@ import { ArtifactStore } from '../../src/jobs/ports/artifact-store.port.js';
 import { Clock } from '../../src/jobs/ports/clock.port.js';
 import { JobEvents } from '../../src/jobs/ports/job-events.port.js';
 import type { Claim } from '../../src/jobs/ports/job-store.port.js';
+import { Drains } from '../../src/jobs/ports/drains.port.js';
 import { JobStore } from '../../src/jobs/ports/job-store.port.js';
+import { NodeIdentity } from '../../src/jobs/ports/node-identity.js';
+import { NodeStore } from '../../src/jobs/ports/node-store.port.js';
 import { ModelCatalog } from '../../src/jobs/ports/model-catalog.port.js';
 import { WorkerInventory } from '../../src/jobs/ports/worker-inventory.port.js';
 import { QueryJobs } from '../../src/jobs/query/query-jobs.js';
+import { QueryWorkers } from '../../src/jobs/query/query-workers.js';
 import { SubmitJobs } from '../../src/jobs/submit/submit-jobs.js';
 import { WatchJob } from '../../src/jobs/watch/watch-job.js';
 import { Metrics } from '../../src/metrics/metrics.js';
 import { SqliteJobStore } from '../../src/persistence/sqlite/sqlite-job-store.js';
 import { SystemClock } from '../../src/system-clock.js';
-import { artifact, attemptRecord } from './jobs.js';
+import { artifact, attemptRecord, claimer } from './jobs.js';
 
 /** Bytes that stand for a picture; the edge never looks inside. */
 export const PICTURE = Buffer.from('not really a picture');
@@ -50,6 +56,7 @@ export function modelDescription(changes: Partial<ModelDescription> = {}): Model
     id: 'shapes',
     source: '/models/shapes',
     pipelineClass: 'StableDiffusionPipeline',
+    components: {},
     family: 'sd15',
     dtype: null,
     variant: null,
@@ -115,6 +122,8 @@ export interface RunningApi {
   countJobs(): Promise<number>;
   /** Puts a file where the artifact store looks; returns its key. */
   putFile(name: string, bytes: Buffer): Promise<string>;
+  /** Stops answering; the store stays open. */
+  closeServer(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -122,6 +131,10 @@ interface ApiOptions {
   readonly maxWaiting?: number;
   readonly bodyLimitBytes?: number;
   readonly maxBodyBytes?: number;
+  /** Absent: webhooks are off. */
+  readonly webhookSecret?: string;
+  /** Nodes that work on the same jobs. */
+  readonly otherNodes?: readonly NodeDescription[];
   /** What the one model is beside what every test model is. */
   readonly model?: Partial<ModelDescription>;
 }
@@ -132,9 +145,10 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
   await mkdir(storage.artifactsDir);
   const store = await SqliteJobStore.open({ path: join(folder, 'jobs.db') });
   const workers = [workerDescription()];
+  const otherNodes = options.otherNodes ?? [];
   const models = [modelDescription(options.model)];
   const ports = [
-    { provide: JobStore, useValue: store },
+    { provide: JobStore, useValue: otherNodes.length === 0 ? store : sharedAs(store) },
     { provide: JobEvents, useClass: InProcessJobEvents },
     { provide: ArtifactStore, useClass: FilesystemArtifactStore },
     { provide: Clock, useClass: SystemClock },
@@ -147,8 +161,16 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
       },
     },
     { provide: WorkerInventory, useValue: { list: () => workers } },
+    {
+      provide: Drains,
+      useFactory: (submissions: SubmitJobs) => scriptedDrains(workers, submissions),
+      inject: [SubmitJobs],
+    },
+    { provide: NodeStore, useValue: { list: () => Promise.resolve(otherNodes) } },
+    { provide: NodeIdentity, useValue: { id: 'node-1', name: 'here' } },
     { provide: StorageConfig, useValue: storage },
     { provide: QueueConfig, useValue: new QueueConfig({ maxWaiting: options.maxWaiting ?? 1_000 }) },
+    { provide: WebhooksConfig, useValue: new WebhooksConfig({ secret: options.webhookSecret ?? null }) },
     {
       provide: HttpConfig,
       useValue: new HttpConfig({
@@ -167,6 +189,8 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
   const { port } = app.getHttpServer().address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
   const events = app.get(JobEvents);
+  let closing: Promise<void> | null = null;
+  const closeServer = () => (closing ??= app.close());
   const putFile = async (name: string, bytes: Buffer) => {
     await writeFile(join(storage.artifactsDir, name), bytes);
     return name;
@@ -197,7 +221,11 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
         headers: { 'Content-Type': 'application/json', ...headers },
       }),
     async claim() {
-      const claimed = await store.claimNext([{ model: 'shapes', bonusMs: 0 }], Date.now());
+      const claimed = await store.claimNext(
+        [{ model: 'shapes', bonusMs: 0, maxPixels: null }],
+        claimer({ node: 'here', nodeName: 'here', worker: 'here/cpu:0#1' }),
+        Date.now(),
+      );
       if (claimed === null) throw new Error('expected a queued job');
       events.publish(claimed.events);
       return claimed.claim;
@@ -214,11 +242,39 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
     async countJobs() {
       return Object.values(await store.countByState()).reduce((sum, count) => sum + count, 0);
     },
+    closeServer,
     async close() {
-      await app.close();
+      await closeServer();
       await store.close();
       await rm(folder, { recursive: true });
     },
+  };
+}
+
+/** The same store, said to be worked on by other nodes too. */
+function sharedAs(store: JobStore): JobStore {
+  return Object.create(store, { isShared: { value: true } }) as JobStore;
+}
+
+/** Drains that only change what the workers are said to be, and close the node to submissions. */
+function scriptedDrains(workers: WorkerDescription[], submissions: SubmitJobs): Drains {
+  let state: NodeState = 'serving';
+  const become = (id: string, changes: Partial<WorkerDescription>) => {
+    const index = workers.findIndex((worker) => worker.id === id);
+    const worker = workers[index];
+    if (worker === undefined) return null;
+    const changed = { ...worker, ...changes };
+    workers[index] = changed;
+    return changed;
+  };
+  return {
+    drainWorker: (id) => become(id, { state: 'draining', reason: 'it drains' }),
+    startWorker: (id) => become(id, { state: 'starting', reason: 'it starts' }),
+    drainNode() {
+      submissions.close();
+      return (state = 'draining');
+    },
+    nodeState: () => state,
   };
 }
 
@@ -227,7 +283,7 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
 class TestRootModule {}
 
 function compose(ports: readonly Exclude<Provider, Type>[]): DynamicModule {
-  const useCases = [SubmitJobs, CancelJob, CancelRequests, QueryJobs, WatchJob, Metrics];
+  const useCases = [SubmitJobs, CancelJob, CancelRequests, QueryJobs, QueryWorkers, WatchJob, Metrics];
   return {
     module: TestRootModule,
     imports: [ApiModule],

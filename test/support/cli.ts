@@ -2,15 +2,35 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 
 import { execa } from 'execa';
+
+import { tinyModelDir } from './tiny-model.js';
 
 const NODE = resolve('node_modules/.bin/node');
 const MAIN = resolve('dist/main.js');
 /** A command that has not ended by then hangs: starting a worker on a busy machine is the longest thing it does. */
 const COMMAND_TIMEOUT_MS = 100_000;
+
+/** A new folder to run commands in, whose settings are for a server of its own with the tiny model. Whoever asks removes it. */
+export async function folderWithSettings(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'safelight-cli-'));
+  const settings = {
+    data_dir: 'data',
+    http: { port: 0 },
+    devices: { ids: ['cpu:0'] },
+    workers: { threads: 1 },
+    embedded_model: false,
+    models: [{ id: 'tiny', source: await tinyModelDir() }],
+  };
+  // JSON is YAML.
+  writeFileSync(join(folder, 'safelight.yaml'), JSON.stringify(settings));
+  return folder;
+}
 
 export interface CliOptions {
   readonly cwd: string;

@@ -1,7 +1,7 @@
 import { uuidv7 } from 'uuidv7';
 import type { GenerationRequest } from '../../src/domain/generation/generation-request.js';
 import type { Artifact, Progress } from '../../src/domain/job/job.js';
-import type { AttemptRecord, NewJob } from '../../src/jobs/ports/job-store.port.js';
+import type { AttemptRecord, Claimer, NewJob } from '../../src/jobs/ports/job-store.port.js';
 
 /** A moment the tests count from; no store reads a clock. */
 export const NOON = Date.UTC(2026, 10, 21, 12);
@@ -26,6 +26,7 @@ export function generationRequest(changes: Partial<GenerationRequest> = {}): Gen
     start_by: null,
     finish_by: null,
     time_budget_ms: null,
+    webhook: null,
     metadata: {},
     ...changes,
   };
@@ -36,7 +37,13 @@ export function newJob({
   request,
   ...changes
 }: Partial<Omit<NewJob, 'request'>> & { request?: Partial<GenerationRequest> } = {}): NewJob {
-  return { id: uuidv7(), runAt: null, createdAt: NOON, ...changes, request: generationRequest(request) };
+  return { id: uuidv7(), client: '', runAt: null, createdAt: NOON, ...changes, request: generationRequest(request) };
+}
+
+/** A node with one worker, which claims for a minute; a test names what differs. */
+export function claimer(changes: Partial<Claimer> = {}): Claimer {
+  const placement = { worker: 'cpu-0', device: 'cpu:0' };
+  return { node: 'node-1', nodeName: 'one', worker: 'one/cpu-0', placement, leaseMs: 60_000, ...changes };
 }
 
 export function progress(changes: Partial<Progress> = {}): Progress {
@@ -66,6 +73,7 @@ export function attemptRecord(changes: Partial<AttemptRecord> = {}): AttemptReco
     peakMemoryBytes: 5_000_000_000,
     degradations: [],
     resumedFromStep: null,
+    memory: null,
     ...changes,
   };
 }

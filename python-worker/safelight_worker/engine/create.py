@@ -34,5 +34,6 @@ def create_engine(
         device = torch.device("cpu")
     memory = MemoryProbe(device, budget_bytes)
     budget = int(memory.state().total * _WEIGHTS_SHARE)
-    models = ModelStore(device, data_dir, memory, budget)
-    return Engine(device, models, threads, memory=memory, faults=FaultInjector.parse(faults))
+    injector = FaultInjector.parse(faults)
+    models = ModelStore(device, data_dir, memory, budget, faults=injector)
+    return Engine(device, models, threads, memory=memory, faults=injector)

@@ -94,8 +94,10 @@ class Delivery:
         try:
             size = record.write(attempt.plan.staging_dir / CHECKPOINT_FILE)
             written = Checkpointed(CHECKPOINT_FILE, record.step, size)
-        except Exception:
+        except OSError as error:
             # A mark is a saving of work, never worth the work itself.
+            log.warning("a checkpoint cannot be written", extra={"attempt": attempt.id, "why": str(error)})
+        except Exception:
             log.exception("a checkpoint cannot be written", extra={"attempt": attempt.id})
         self._marked(attempt, written)
 

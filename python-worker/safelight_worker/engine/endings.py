@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import torch
@@ -93,10 +93,16 @@ class Endings:
             # A lost device answers nothing any more; that it is lost must still be told.
             return 0
 
-    def give_back(self) -> None:
-        """Ends all that are in flight unharmed: somebody else may run them."""
-        for attempt in self._register.all():
-            self.end(attempt, Failed(FailureKind.WORKER_STOPPING, attempt.phase, attempt.step, "the worker stops"))
+    def give_back(self, attempts: Iterable[Attempt]) -> None:
+        """Ends attempts unharmed: somebody else may run them, and goes on where a denoising one was. Once the image pool has
+        stopped there are no more checkpoints."""
+        for attempt in attempts:
+            if attempt.outcome is not None:
+                continue
+            phase, step = attempt.phase, attempt.step
+            if attempt.is_denoising:
+                self._mark(attempt)
+            self.end(attempt, Failed(FailureKind.WORKER_STOPPING, phase, step, "the worker stops"))
 
     def mark(self, attempt: Attempt) -> None:
         """Leaves a checkpoint of an attempt that goes on, when one is due."""

@@ -33,7 +33,7 @@ from safelight_worker.memory.port import MemoryState
 from safelight_worker.memory.pressure import Pressure, pressure
 from safelight_worker.memory.probe import MemoryProbe
 from safelight_worker.runners.loaded import accepted_options
-from safelight_worker.types import MemoryPlan, ModelSpec, Phase, Plan
+from safelight_worker.types import FailureKind, MemoryPlan, ModelSpec, Phase, Plan, WorkerError
 
 __all__ = ["Engine", "MemoryState", "Pressure"]
 
@@ -151,13 +151,18 @@ class Engine:
         pinned: bool = False,
         keep_alive_seconds: float = 0.0,
         plan: MemoryPlan = MemoryPlan(),  # noqa: B008  frozen
+        only_if_loaded: bool = False,
     ) -> Future[LoadedRunner]:
         """Loads and warms up a model, once, within a memory plan. ``pinned``: it never makes room for others; ``keep_alive_seconds``: idle for so long
-        it is taken off, 0 for never. The future fails with WorkerError, whatever went wrong."""
+        it is taken off, 0 for never. ``only_if_loaded``: one that is not on the device fails as ``model_unavailable``. The future fails with WorkerError,
+        whatever went wrong."""
 
         def carry_out() -> LoadedRunner:
-            self._phase = Phase.LOAD
-            self._faults.at(Phase.LOAD, 0, 0)
+            if only_if_loaded and not self._models.holds(spec):
+                raise WorkerError(FailureKind.MODEL_UNAVAILABLE, f"model {spec.id} is not on the device")
+            if not only_if_loaded:
+                self._phase = Phase.LOAD
+                self._faults.at(Phase.LOAD, 0, 0)
             # Before the load: they hold for a later one, too, when this one fails.
             self._models.pin(spec.id, pinned)
             self._models.keep_alive(spec.id, keep_alive_seconds)
@@ -180,9 +185,14 @@ class Engine:
                 return
             try:
                 self._inbox.refuse_when_stopping()
-                future.set_result(carry_out())
+                result = carry_out()
             except Exception as error:  # noqa: BLE001  whoever waits gets it
+                # A round of its own: who is told of the end must not find the loop as old as what has ended.
+                self._beat()
                 future.set_exception(to_worker_error(error))
+            else:
+                self._beat()
+                future.set_result(result)
 
         self._inbox.post_unless_stopping(lambda: command)
         return future
@@ -385,8 +395,9 @@ class Engine:
         self._delivery.deliver(attempt, image, finished.output, last)
 
     def _give_back(self) -> None:
-        """What the image pool holds is finished; everything else goes back unharmed."""
+        """What the image pool holds is finished; everything else goes back unharmed, with a checkpoint of where it is."""
+        self._endings.give_back([each for each in self._register.running if each.is_denoising])
         self._delivery.stop()
         for command in self._inbox.take():
             command()
-        self._endings.give_back()
+        self._endings.give_back(self._register.all())

@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 
 from safelight_worker.engine.failures import release_memory
+from safelight_worker.memory.fault_injection import FaultInjector
 from safelight_worker.memory.out_of_memory import is_out_of_memory
 from safelight_worker.memory.probe import MemoryProbe
 from safelight_worker.runners.loaded import LoadedRunner, load_runner, weigh
-from safelight_worker.types import FailureKind, MemoryPlan, ModelSpec, WorkerError
+from safelight_worker.types import FailureKind, MemoryPlan, ModelSpec, Phase, WorkerError
 
 __all__ = ["InUse", "LoadedRunner", "ModelStore", "NoRoomYet"]
 
@@ -63,6 +64,7 @@ class ModelStore:
         budget_bytes: int = 0,
         weigh: Callable[[ModelSpec, torch.device, MemoryPlan], int] = weigh,
         clock: Callable[[], float] = time.monotonic,
+        faults: FaultInjector | None = None,
     ) -> None:
         self._device = device
         self._cache_dir = cache_dir
@@ -70,6 +72,7 @@ class ModelStore:
         self._budget = budget_bytes
         self._weigh = weigh
         self._clock = clock
+        self._faults = faults or FaultInjector()
         self._held: dict[ModelSpec, _Held] = {}
         self._pinned: set[str] = set()
         self._keep_alive: dict[str, float] = {}
@@ -181,6 +184,7 @@ class ModelStore:
     def _load_once(self, spec: ModelSpec, plan: MemoryPlan) -> LoadedRunner:
         before = self.held_bytes
         loaded = load_runner(spec, self._device, self._cache_dir, self._memory, plan)
+        self._faults.after(Phase.LOAD, loaded.weights)
         after = before + loaded.bytes_held
         log.info("weights grew", extra={"model": spec.id, "bytes_before": before, "bytes_after": after})
         return loaded

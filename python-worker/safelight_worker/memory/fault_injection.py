@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -13,12 +14,12 @@ from safelight_worker.types import Phase
 
 _GRAMMAR = (
     "rules are separated by ';', each one is KIND@PHASE[:STEP[xTIMES][%SHARE[#SEED]]] or limit=images>COUNT@PHASE, where "
-    "KIND is oom, fatal or error, "
+    "KIND is oom, fatal, error or leak, "
     f"PHASE one of {', '.join(phase.value for phase in Phase)}, STEP a number or *, SHARE a number above 0 and up to 1"
 )
 
 _RULE = re.compile(
-    r"""(?: (?P<kind>oom|fatal|error) | limit=images>(?P<limit>\d{1,9}) )
+    r"""(?: (?P<kind>oom|fatal|error|leak) | limit=images>(?P<limit>\d{1,9}) )
         @ (?P<phase>[a-z]+)
         (?: : (?P<step>\d{1,9}|\*) (?: x(?P<times>\d{1,9}) )? (?: %(?P<share>\d*\.?\d+) (?: \#(?P<seed>\d{1,18}) )? )? )?""",
     re.VERBOSE,
@@ -72,7 +73,9 @@ class FaultInjector:
     order of calls give the same faults."""
 
     def __init__(self, rules: tuple[_Rule, ...] = ()) -> None:
-        self._rules = rules
+        self._rules = tuple(rule for rule in rules if rule.kind != "leak")
+        self._leaks = tuple(rule for rule in rules if rule.kind == "leak")
+        self._leaked: list[object] = []
         self._lock = threading.Lock()
 
     @classmethod
@@ -87,6 +90,7 @@ class FaultInjector:
         ``oom@denoise:*%0.01#7``              at one in a hundred calls, drawn with seed 7 (0 when it is left out)
         ``fatal@denoise:2``                   a lost CUDA context
         ``error@encode``                      a defect
+        ``leak@load``                         the weights of the first model stay when it leaves
         ``limit=images>2@denoise``            out of memory whenever a forward holds more than 2 images
         ====================================  =====================================================================
 
@@ -116,11 +120,19 @@ class FaultInjector:
             raise RuntimeError(_FATAL)
         raise RuntimeError(f"a fault was injected by {rule.text} at step {step}")
 
+    def after(self, phase: Phase, made: Callable[[], object]) -> None:
+        """Called with what work of a phase made; a leak holds on to it for ever. ``made`` is asked only then."""
+        with self._lock:
+            if any(rule.fires(phase, 0, 0) for rule in self._leaks):
+                self._leaked.append(made())
+
 
 def _parse(text: str) -> _Rule:
     found = _RULE.fullmatch(text)
     if found is None or found["phase"] not in {phase.value for phase in Phase}:
         raise ValueError(f"fault rule {text!r} cannot be read; {_GRAMMAR}")
+    if found["kind"] == "leak" and (found["phase"] != Phase.LOAD.value or found["step"] not in (None, "*")):
+        raise ValueError(f"fault rule {text!r} would leak nothing: only leak@load and leak@load:* do; {_GRAMMAR}")
     if found["limit"] and found["step"]:
         raise ValueError(f"fault rule {text!r} limits images at a step, but a limit holds at every step; {_GRAMMAR}")
     share = float(found["share"] or 1)

@@ -56,6 +56,11 @@ class LoadedRunner:
         """What runs a plan."""
         return self.exclusive if plan.inputs.ip_adapter is not None else self.runner
 
+    def weights(self) -> list[torch.Tensor]:
+        """As they lie now."""
+        modules = (each for each in self.model.pipe.components.values() if isinstance(each, torch.nn.Module))
+        return [parameter.data for module in modules for parameter in module.parameters()]
+
     def close(self) -> None:
         """Lets go of everything on the device."""
         self.runner.close()

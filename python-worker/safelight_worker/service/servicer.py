@@ -57,9 +57,12 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
 
     async def LoadModel(self, request: pb.LoadModelRequest, context: _Context) -> pb.LoadModelResponse:
         try:
-            spec = mapping.model_spec(request.model)
             loading = self._engine.load(
-                spec, request.pinned, request.keep_alive_ms / 1000, mapping.memory_plan(request.memory)
+                mapping.model_spec(request.model),
+                request.pinned,
+                request.keep_alive_ms / 1000,
+                mapping.memory_plan(request.memory),
+                request.only_if_loaded,
             )
             loaded = await asyncio.wrap_future(loading)
         except WorkerError as error:
@@ -76,16 +79,18 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
         return pb.UnloadModelResponse(found=found)
 
     async def Run(self, request: pb.RunRequest, context: _Context) -> AsyncIterator[pb.RunResponse]:
-        yield pb.RunResponse(accepted=pb.Accepted())
         outbox = Outbox(asyncio.get_running_loop())
         try:
             plan = mapping.plan(request.plan)
             self._engine.submit(plan, outbox.put)
         except WorkerError as error:
+            yield pb.RunResponse(accepted=pb.Accepted())
             yield mapping.response(Failed(error.kind, None, 0, error.message, field=error.field), self._versions)
             return
         ended = False
         try:
+            # Told once the engine has it: who hears this may cancel or suspend it.
+            yield pb.RunResponse(accepted=pb.Accepted())
             async for event in outbox.drain():
                 ended = isinstance(event, TERMINAL)
                 yield mapping.response(event, self._versions)

@@ -36,8 +36,10 @@ def test_sigterm_gives_attempts_back_and_ends_with_zero(tmp_path: Path) -> None:
     assert failure.kind == pb.FAILURE_KIND_WORKER_STOPPING
     assert failure.phase == pb.PHASE_DENOISE
     assert failure.step >= 1
+    assert failure.checkpoint.step == failure.step
     assert worker.wait() == (0, "")
-    assert list((tmp_path / "s").iterdir()) == []
+    (left,) = (tmp_path / "s").iterdir()
+    assert (left.name, left.stat().st_size) == (failure.checkpoint.file_name, failure.checkpoint.size_bytes)
     assert [each["msg"] for each in worker.log()][-2:] == ["draining", "stopped"]
 
 

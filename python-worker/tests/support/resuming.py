@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -48,12 +47,6 @@ def file_of(plan: Plan, checkpoint: Checkpointed | None) -> Path:
 def resumed(bench: Workbench, plan: Plan, checkpoint: Path) -> list[Picture]:
     """The pictures of a plan that goes on from a checkpoint."""
     return bench.run(again(plan, bench.folder, resume_from=checkpoint))
-
-
-def tensors() -> int:
-    """How many there are in this process."""
-    gc.collect()
-    return sum(1 for each in gc.get_objects() if issubclass(type(each), torch.Tensor))
 
 
 # ---------------------------------------------------------------- without an engine

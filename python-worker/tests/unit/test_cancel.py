@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from safelight_worker.engine import delivery
 from safelight_worker.engine.events import TERMINAL, Cancelled, PhaseStarted
 from safelight_worker.types import Phase, Plan
 from tests.support.engines import Watcher, Workbench
 from tests.support.gates import Gate, held
-
-
-def tensors() -> int:
-    gc.collect()
-    return sum(1 for each in gc.get_objects() if issubclass(type(each), torch.Tensor))
+from tests.support.leftovers import tensors, watch_states
 
 
 @contextmanager
@@ -123,15 +115,7 @@ def test_a_cancel_leaves_no_tensor(fresh_bench: Workbench, sd_folder: Path, phas
     runner = fresh_bench.load(sd_folder).runner
     fresh_bench.run(fresh_bench.plan(sd_folder))
     before = tensors()
-    kept: list[weakref.ref[Any]] = []
-    prepare = runner.prepare
-
-    def watched(*arguments: Any) -> Any:
-        state = prepare(*arguments)
-        kept.extend([weakref.ref(state.latents), weakref.ref(state.scheduler), weakref.ref(state)])
-        return state
-
-    runner.prepare = watched
+    kept = watch_states(runner)
     plan = fresh_bench.plan(sd_folder, seeds=(1, 2))
     with held_in(fresh_bench, phase, sd_folder) as gate:
         watcher = fresh_bench.submit(plan)

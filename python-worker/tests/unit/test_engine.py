@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from safelight_worker.engine.engine import Engine
 from safelight_worker.engine.events import Preview, StepFinished, Succeeded
 from safelight_worker.engine.models import ModelStore
-from safelight_worker.types import FailureKind, Phase, WorkerError
+from safelight_worker.types import FailureKind, ModelSpec, Phase, WorkerError
 from tests.support.engines import CPU, PATIENCE, Watcher, Workbench, make_plan, spec
 from tests.support.gates import held, replaced
 
@@ -209,6 +210,21 @@ def test_health_tells_the_load_and_how_long_it_takes(fresh_bench: Workbench, sd_
         gate.open()
         watcher.succeeded()
     assert engine.model_ids == ["sd"]
+
+
+def test_who_is_told_that_a_load_ended_finds_a_loop_that_is_younger_than_it(
+    fresh_bench: Workbench, sd_folder: Path
+) -> None:
+    engine = fresh_bench.engine
+    began: list[float] = []
+    with held(fresh_bench.models, "get") as gate:
+        loading = engine.load(ModelSpec("sd", str(sd_folder)))
+        loading.add_done_callback(lambda _: began.append(time.monotonic() - engine.loop_age))
+        gate.wait_reached()
+        still_loading = time.monotonic()
+        gate.open()
+        loading.result(PATIENCE)
+    assert began[0] > still_loading
 
 
 def test_stop_is_safe_before_the_start_and_twice(tmp_path: Path, sd_folder: Path) -> None:

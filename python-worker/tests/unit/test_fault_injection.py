@@ -117,6 +117,22 @@ def test_an_error_is_taken_for_a_defect_and_names_its_rule() -> None:
     assert "error@encode" in failed.message
 
 
+def kept(injector: FaultInjector, visits: Sequence[Phase]) -> list[int]:
+    """At which visits a leak held on to what was made."""
+    asked: list[int] = []
+    for number, phase in enumerate(visits):
+        injector.after(phase, lambda number=number: asked.append(number))
+    return asked
+
+
+def test_a_leak_holds_on_to_what_was_loaded_and_strikes_nobody() -> None:
+    visits = [Phase.ENCODE, Phase.LOAD, Phase.LOAD]
+    assert kept(FaultInjector.parse("leak@load"), visits) == [1]
+    assert kept(FaultInjector.parse("leak@load:*"), visits) == [1, 2]
+    assert kept(FaultInjector.parse("oom@load:*"), visits) == []
+    assert struck(FaultInjector.parse("leak@load:*"), EVERYWHERE) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -138,6 +154,8 @@ def test_an_error_is_taken_for_a_defect_and_names_its_rule() -> None:
         "limit=images>2@denoise:1",
         "limit=rows>2@denoise",
         "OOM@denoise",
+        "leak@decode",
+        "leak@load:3",
     ],
 )
 def test_a_rule_that_cannot_be_read_is_named_with_the_grammar(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 
 from safelight_worker.engine.engine import Engine
 from safelight_worker.engine.events import Failed, StepFinished
+from safelight_worker.engine.models import ModelStore
 from safelight_worker.memory.fault_injection import FaultInjector
+from safelight_worker.memory.probe import MemoryProbe
 from safelight_worker.types import FailureKind, Phase, Plan, WorkerError
 from tests.support.engines import CPU, PATIENCE, Workbench, reference, same, spec, store
 from tests.support.exactness import TOLERANCE
@@ -188,6 +192,25 @@ def test_no_memory_to_load_is_told_to_who_asked_and_the_next_load_succeeds(struc
     assert caught.value.kind is FailureKind.DEVICE_OUT_OF_MEMORY
     assert_out_of_memory(bench.submit(bench.plan(sd_folder)).failed(), Phase.LOAD, 0)
     bench.submit(bench.plan(sd_folder)).succeeded()
+
+
+@pytest.mark.parametrize("faults", ["", "leak@load"])
+def test_a_leak_keeps_the_weights_of_a_model_that_left(
+    tmp_path: Path, sd_folder: Path, caps_folder: Path, faults: str
+) -> None:
+    injector = FaultInjector.parse(faults)
+    bench = Workbench(tmp_path, ModelStore(CPU, caps_folder, MemoryProbe(CPU), faults=injector), faults=injector)
+    try:
+        loaded = bench.engine.load(spec(sd_folder)).result(PATIENCE)
+        weights = weakref.ref(loaded.weights()[0].untyped_storage())
+        del loaded
+        assert bench.engine.unload(sd_folder.name).result(PATIENCE)
+        # One more turn, so that the thread's own frames have moved on.
+        assert not bench.engine.unload(sd_folder.name).result(PATIENCE)
+        gc.collect()
+        assert (weights() is not None) is bool(faults)
+    finally:
+        bench.stop()
 
 
 def test_an_engine_without_faults_is_not_struck(tmp_path: Path, sd_folder: Path, caps_folder: Path) -> None:

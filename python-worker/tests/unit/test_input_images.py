@@ -27,14 +27,18 @@ def test_a_picture_of_the_right_size_keeps_its_pixels(tmp_path: Path) -> None:
         assert open_rgb(path, "init_image", 0, 0).tobytes() == original.tobytes()
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
-@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1", "LA", "CMYK"])
-def test_every_mode_becomes_rgb_of_the_size_asked_for(tmp_path: Path, mode: str, suffix: str) -> None:
+#: What Pillow writes of each format.
+MODES = {
+    "png": ["RGB", "L", "RGBA", "P", "1", "LA"],
+    "jpg": ["RGB", "L", "1", "CMYK"],
+    "webp": ["RGB", "L", "RGBA", "P", "1", "LA", "CMYK"],
+}
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(suffix, mode) for suffix, modes in MODES.items() for mode in modes])
+def test_every_mode_becomes_rgb_of_the_size_asked_for(tmp_path: Path, suffix: str, mode: str) -> None:
     path = tmp_path / f"a.{suffix}"
-    try:
-        Image.open(gradient(tmp_path / "source.png", 31, 17)).convert(mode).save(path)
-    except OSError:
-        pytest.skip("the format has no such mode")
+    Image.open(gradient(tmp_path / "source.png", 31, 17)).convert(mode).save(path)
     picture = open_rgb(path, "init_image", 24, 40)
     assert (picture.mode, picture.size) == ("RGB", (24, 40))
     assert open_mask(path, "mask_image", 24, 40).mode == "L"

@@ -278,6 +278,7 @@ def test_what_quantization_cannot_follow_is_refused_by_its_field(
 def test_a_backend_whose_package_is_missing_names_it_and_how_to_install_it(
     sd_folder: Path, backend: str, package: str, module: str
 ) -> None:
+    # What is said of a missing package shows only where it is missing; set-up installs none of them.
     if any((Path(entry) / module).is_dir() for entry in sys.path):
         pytest.skip(f"{package} is installed here")
     error = refused(ModelSpec("sd", str(sd_folder), quantization=Quantization(backend)))

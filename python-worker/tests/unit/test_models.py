@@ -20,7 +20,7 @@ from safelight_worker.pipelines.loading import hash_weights, load
 from safelight_worker.runners.loaded import LoadedRunner, load_runner
 from safelight_worker.types import FailureKind, ModelSpec, Phase, WorkerError
 from tests.support import tiny
-from tests.support.engines import CPU, Workbench, reference, same
+from tests.support.engines import CPU, PATIENCE, Workbench, reference, same
 from tests.support.gates import held
 
 
@@ -47,6 +47,16 @@ def test_a_name_that_means_another_folder_now_serves_the_other(
 
 def test_loading_again_answers_with_what_is_there(fresh_bench: Workbench, sd_folder: Path) -> None:
     assert fresh_bench.load(sd_folder) is fresh_bench.load(sd_folder)
+
+
+def test_a_model_that_is_only_asked_for_is_not_loaded(fresh_bench: Workbench, sd_folder: Path) -> None:
+    asked = fresh_bench.engine.load(ModelSpec("sd", str(sd_folder)), only_if_loaded=True)
+    with pytest.raises(WorkerError) as caught:
+        asked.result(PATIENCE)
+    assert caught.value.kind is FailureKind.MODEL_UNAVAILABLE
+    assert fresh_bench.engine.model_ids == []
+    loaded = fresh_bench.engine.load(ModelSpec("sd", str(sd_folder))).result(PATIENCE)
+    assert fresh_bench.engine.load(ModelSpec("sd", str(sd_folder)), only_if_loaded=True).result(PATIENCE) is loaded
 
 
 def test_a_load_that_nobody_waits_for_any_more_harms_nobody(fresh_bench: Workbench, sd_folder: Path) -> None:

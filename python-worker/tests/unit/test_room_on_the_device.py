@@ -12,7 +12,7 @@ from safelight_worker.pipelines.loading import load
 from safelight_worker.runners.loaded import weigh
 from safelight_worker.runners.model_placement import bytes_held
 from safelight_worker.types import FailureKind, MemoryPlan, ModelSpec, Phase, Quantization, Residency, WorkerError
-from tests.support.engines import CPU, Workbench, spec, store
+from tests.support.engines import CPU, Watcher, Workbench, spec, store
 from tests.support.gates import held
 
 EVERYTHING = ("text_encoder", "text_encoder_2", "unet", "vae")
@@ -78,16 +78,14 @@ def test_a_model_waits_for_a_busy_one_and_nobody_behind_it_keeps_that_one_busy(
         behind = for_one.submit(for_one.plan(sd_folder))
         urgent = for_one.submit(for_one.plan(sd_folder, priority=0))
         gate.open()
-        told = {name: each.succeeded() for name, each in vars_of(busy, other, behind, urgent).items()}
-    began = {
-        name: next(p.started_at_ms for p in each.phases if p.phase is Phase.DENOISE) for name, each in told.items()
-    }
-    assert began["busy"] <= began["other"]
-    assert began["urgent"] <= began["other"] <= began["behind"]
+        began = [began_to_denoise(each) for each in (busy, other, behind, urgent)]
+    assert began[0] <= began[1]
+    assert began[3] <= began[1] <= began[2]
 
 
-def vars_of(*watchers):  # type: ignore[no-untyped-def]
-    return dict(zip(("busy", "other", "behind", "urgent"), watchers, strict=True))
+def began_to_denoise(watcher: Watcher) -> int:
+    """Epoch milliseconds."""
+    return next(each.started_at_ms for each in watcher.succeeded().phases if each.phase is Phase.DENOISE)
 
 
 def test_one_that_never_fits_is_refused_at_once(tmp_path: Path, caps_folder: Path, sd_folder: Path) -> None:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import shutil
-import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from safelight_worker.engine.events import TERMINAL, Cancelled, StepFinished, Suspended
 from safelight_worker.runners.attempt_record import AttemptRecord
-from safelight_worker.types import ControlInput, Inputs, LoraUse, Phase, Plan
+from safelight_worker.types import ControlInput, FailureKind, Inputs, LoraUse, MemoryPlan, Phase, Plan, Residency
 from tests.support import tiny, tiny_other
 from tests.support.calling import frames
-from tests.support.engines import Workbench, reference, same, store
+from tests.support.engines import PATIENCE, Workbench, reference, same, store
 from tests.support.exactness import FOR_SD, TOLERANCE
 from tests.support.gates import held
-from tests.support.resuming import again, file_of, gone_on, kept_at, resumed, suspended, tensors
+from tests.support.leftovers import tensors, watch_states
+from tests.support.resuming import again, file_of, gone_on, kept_at, resumed, suspended
 from tests.support.tiny_controls import write_controlnet, write_lora, write_mask, write_picture
 
 FAMILIES = ("sd", "sdxl", "sd3", "flux")
@@ -170,6 +169,40 @@ def test_all_images_of_an_attempt_go_on(bench: Workbench, elsewhere: Workbench, 
         assert same(one, later)
 
 
+def test_an_attempt_goes_on_with_less_memory_than_it_began_with(
+    bench: Workbench, elsewhere: Workbench, sd_folder: Path
+) -> None:
+    plan = bench.plan(sd_folder, solo=True)
+    (whole,) = bench.run(again(plan, bench.folder))
+    checkpoint = file_of(plan, suspended(bench, plan, 2).checkpoint)
+    for sparing in (
+        MemoryPlan(residency=dict.fromkeys(("text_encoder", "unet", "vae"), Residency.PHASE)),
+        MemoryPlan(residency={"unet": Residency.GROUP_OFFLOAD}, vae_slicing=True),
+    ):
+        assert same(whole, resumed(elsewhere, replace(plan, memory=sparing), checkpoint)[0])
+
+
+def test_a_stopping_engine_gives_back_with_a_checkpoint(
+    tmp_path: Path, caps_folder: Path, bench: Workbench, sd_folder: Path
+) -> None:
+    plan = bench.plan(sd_folder, seeds=(1, 2), solo=True)
+    whole = bench.run(again(plan, bench.folder))
+    stopping = Workbench(tmp_path, store(caps_folder))
+    with held(stopping.load(sd_folder).runner, "tick", lambda states, *_: states[0].step == 1) as gate:
+        watcher = stopping.submit(plan)
+        gate.wait_reached()
+        waiting = stopping.submit(stopping.plan(sd_folder))
+        assert not stopping.engine.stop(0), "it is in the middle of a step"
+    assert stopping.engine.stop(PATIENCE)
+    failed = watcher.failed()
+    assert failed.kind is FailureKind.WORKER_STOPPING
+    assert failed.checkpoint is not None
+    assert failed.checkpoint.step == failed.step
+    for one, later in zip(whole, resumed(bench, plan, file_of(plan, failed.checkpoint)), strict=True):
+        assert same(one, later)
+    assert (waiting.failed().kind, waiting.failed().checkpoint) == (FailureKind.WORKER_STOPPING, None)
+
+
 def test_an_attempt_may_be_suspended_again_and_again(bench: Workbench, elsewhere: Workbench, sd_folder: Path) -> None:
     plan = bench.plan(sd_folder, num_inference_steps=5, solo=True)
     (whole,) = bench.run(again(plan, bench.folder))
@@ -287,15 +320,7 @@ def test_a_suspended_attempt_leaves_no_tensor(fresh_bench: Workbench, sd_folder:
     runner = fresh_bench.load(sd_folder).runner
     fresh_bench.run(fresh_bench.plan(sd_folder))
     before = tensors()
-    kept: list[weakref.ref[Any]] = []
-    prepare = runner.prepare
-
-    def watched(*arguments: Any) -> Any:
-        state = prepare(*arguments)
-        kept.extend([weakref.ref(state.latents), weakref.ref(state.scheduler), weakref.ref(state)])
-        return state
-
-    runner.prepare = watched
+    kept = watch_states(runner)
     for _ in range(2):
         assert suspended(fresh_bench, fresh_bench.plan(sd_folder, seeds=(1, 2)), 2).checkpoint is not None
     # One more turn, so that the thread's own frames have moved on.

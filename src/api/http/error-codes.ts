@@ -45,6 +45,11 @@ const TABLE = {
     title: 'There is no such model',
     meaning: '`GET /v1/models` lists the models this server was told to serve.',
   },
+  worker_not_found: {
+    status: 404,
+    title: 'There is no such worker',
+    meaning: 'This node has no worker with this id; `errors` lists those it has. Ask the node of the worker.',
+  },
   method_not_allowed: {
     status: 405,
     title: 'The address does not take this method',
@@ -77,6 +82,12 @@ const TABLE = {
     title: 'The queue is full',
     meaning: 'Nothing was enqueued. `Retry-After` tells in how many seconds a place is likely free.',
   },
+  deadline_infeasible: {
+    status: 429,
+    title: 'A deadline cannot be met',
+    meaning:
+      'Too many jobs wait before `start_by` or `finish_by` at the rate of the last minute; `errors` tells when it would be. Nothing was enqueued. `Retry-After` tells in how many seconds to try again; a later deadline is taken at once.',
+  },
   internal: {
     status: 500,
     title: 'Something went wrong inside the server',
@@ -86,12 +97,13 @@ const TABLE = {
     status: 503,
     title: 'The server cannot keep jobs now',
     meaning:
-      'The store of jobs or of pictures does not answer: its disk is full, or the server is stopping. Nothing was written; try again.',
+      'The store of jobs or of pictures does not answer: its disk is full, or the server drains or stops. Try again: nothing was written, unless `detail` says that it is not known.',
   },
   not_ready: {
     status: 503,
     title: 'No worker can take work now',
-    meaning: 'Only `GET /health/ready` answers it, with the reason of every worker. Jobs are accepted and wait.',
+    meaning:
+      '`GET /health/ready` answers it with the reason of every worker, also while the node drains. Jobs are accepted and wait, but for those whose deadline is too near to wait for a worker.',
   },
 } as const satisfies Record<string, ErrorEntry>;
 

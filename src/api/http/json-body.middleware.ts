@@ -68,28 +68,26 @@ function shown(word: string): string {
 }
 
 async function collect(request: Request, limit: number): Promise<Buffer> {
-  const tooLarge = new Problem('body_too_large', `the body may have ${limit} bytes`, {
-    errors: [
-      {
-        field: 'body',
-        message: `must have at most ${limit} bytes`,
-        value: Number(request.headers['content-length']) || null,
-        limit: { max_bytes: limit },
-      },
-    ],
-  });
-  if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge;
+  const announced = Number(request.headers['content-length']) || null;
+  if (announced !== null && announced > limit) throw tooLarge(announced, limit);
   const chunks: Buffer[] = [];
   let bytes = 0;
   return new Promise((resolve, reject) => {
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes <= limit) chunks.push(chunk);
-      else reject(tooLarge);
+      else reject(tooLarge(announced, limit));
     });
     request.on('end', () => resolve(Buffer.concat(chunks)));
     request.on('error', () => reject(new Problem('malformed_request', 'the body ended early')));
   });
+}
+
+/** `announced`: bytes the request says it has; null: it does not say. */
+function tooLarge(announced: number | null, limit: number): Problem {
+  const message = `must have at most ${limit} bytes`;
+  const error = { field: 'body', message, value: announced, limit: { max_bytes: limit } };
+  return new Problem('body_too_large', `the body may have ${limit} bytes`, { errors: [error] });
 }
 
 function decode(bytes: Buffer): string {

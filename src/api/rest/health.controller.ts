@@ -1,6 +1,7 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 
+import { Drains } from '../../jobs/ports/drains.port.js';
 import { WorkerInventory } from '../../jobs/ports/worker-inventory.port.js';
 import { Problem } from '../http/problem.js';
 import type { ReadinessView } from './dto/worker-schemas.js';
@@ -13,7 +14,10 @@ const RETRY_AFTER_SECONDS = 2;
 @ApiTags('health')
 @Controller('health')
 export class HealthController {
-  constructor(private readonly workers: WorkerInventory) {}
+  constructor(
+    private readonly workers: WorkerInventory,
+    private readonly drains: Drains,
+  ) {}
 
   @Get('live')
   @ApiOperation({ operationId: 'isLive', summary: 'Whether the event loop answers' })
@@ -25,15 +29,18 @@ export class HealthController {
   @Get('ready')
   @ApiOperation({
     operationId: 'isReady',
-    summary: 'Whether a worker takes work, with a reason for each that does not',
+    summary: 'Whether this node takes jobs and a worker takes work, with a reason for each that does not',
   })
   @AnswersJson(200, 'At least one worker takes work.', 'Readiness')
   @AnswersProblems('not_ready')
   ready(): ReadinessView {
-    const readiness = readinessView(this.workers.list());
+    const node = this.drains.nodeState();
+    const readiness = readinessView(node, this.workers.list());
     if (readiness.ready) return readiness;
-    const reasons = readiness.workers.map(({ id, reason }) => `${id}: ${reason}`).join('; ');
-    throw new Problem('not_ready', reasons === '' ? 'no worker was started' : reasons, {
+    const reasons = readiness.workers.flatMap(({ id, reason }) => (reason === null ? [] : [`${id}: ${reason}`]));
+    const whole = node === 'serving' ? [] : [`the node is ${node} and takes no jobs`];
+    const detail = [...whole, ...reasons].join('; ');
+    throw new Problem('not_ready', detail === '' ? 'no worker was started' : detail, {
       headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) },
       extensions: { ...readiness },
     });

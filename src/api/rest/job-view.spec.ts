@@ -19,6 +19,12 @@ function job(changes: Partial<Job> = {}): Job {
     finishedAt: null,
     runAt: null,
     cancelRequestedAt: null,
+    client: '',
+    node: null,
+    degradations: [],
+    solo: false,
+    avoids: [],
+    checkpoint: null,
     progress: null,
     attempts: [],
     artifacts: [],
@@ -69,15 +75,22 @@ describe('jobView', () => {
     const failed: Attempt = {
       ...attemptRecord({ outcome: 'failed', failure: lost, step: 7 }),
       number: 1,
+      node: 'here',
       startedAt: NOON,
     };
-    const second: Attempt = { ...attemptRecord({ degradations: [rung] }), number: 2, startedAt: NOON + 1_000 };
+    const second: Attempt = {
+      ...attemptRecord({ degradations: [rung] }),
+      number: 2,
+      node: 'there',
+      startedAt: NOON + 1_000,
+    };
     const done = job({
       state: 'succeeded',
       startedAt: NOON,
       finishedAt: NOON + 2_000,
       progress: progress(),
       attempts: [failed, second],
+      degradations: [rung],
       artifacts: [artifact()],
       effective: { dtype: 'float32' },
       failure: lost,
@@ -95,6 +108,7 @@ describe('jobView', () => {
     });
     expect(view.attempts[0]).toEqual({
       number: 1,
+      node: 'here',
       worker: 'cpu:0#1',
       device: 'cpu:0',
       started_at: '2026-11-21T12:00:00.000Z',
@@ -134,7 +148,7 @@ describe('jobView', () => {
 
   it('keeps tracebacks and storage keys to itself', () => {
     const lost = failure('internal', 'It failed.', { detail: 'Traceback: secret' });
-    const attempt: Attempt = { ...attemptRecord({ failure: lost }), number: 1, startedAt: NOON };
+    const attempt: Attempt = { ...attemptRecord({ failure: lost }), number: 1, node: 'here', startedAt: NOON };
     const text = JSON.stringify(
       jobView({
         job: job({ failure: lost, attempts: [attempt], artifacts: [artifact()] }),
@@ -158,5 +172,15 @@ describe('jobView', () => {
   it.each(JOB_STATES)('fits its schema in the state %s', (state) => {
     const view = shown({ job: job({ state, progress: progress() }), queuePosition: null, waitingFor: null });
     expect(JobSchema.strict().parse(view)).toEqual(view);
+  });
+
+  it('shows the rungs in force, not all that attempts stood on', () => {
+    const rung = { rung: 'vae_tiling', fidelity: 'equivalent', cause: 'predicted', attempt: 1, at: NOON } as const;
+    const attempt = { ...attemptRecord({ degradations: [rung] }), number: 1, node: 'here', startedAt: NOON };
+    const snapshot = { queuePosition: null, waitingFor: null };
+    expect(shown({ ...snapshot, job: job({ attempts: [attempt] }) }).degradations).toEqual([]);
+    expect(shown({ ...snapshot, job: job({ attempts: [attempt], degradations: [rung] }) }).degradations).toHaveLength(
+      1,
+    );
   });
 });

@@ -30,7 +30,7 @@ export function jobView({ job, queuePosition, waitingFor }: JobSnapshot): JobVie
     request: requestView(job.request),
     attempts: job.attempts.map(attemptView),
     artifacts: job.artifacts.map((artifact) => artifactView(job.id, artifact)),
-    degradations: job.attempts.flatMap(({ degradations }) => degradations.map(degradationView)),
+    degradations: job.degradations.map(degradationView),
     effective: job.effective,
     waiting_for: waitingFor,
     failure: failureView(job.failure),
@@ -58,6 +58,7 @@ function requestView(request: GenerationRequest): JobView['request'] {
 function attemptView(attempt: Attempt): AttemptView {
   return {
     number: attempt.number,
+    node: attempt.node,
     worker: attempt.worker,
     device: attempt.device,
     started_at: timeView(attempt.startedAt),
@@ -90,12 +91,12 @@ function artifactView(jobId: string, artifact: Artifact): JobView['artifacts'][n
   return { index, url, media_type: mediaType, width, height, bytes, sha256, seed: exactInteger(seed) };
 }
 
-function degradationView({ rung, fidelity, cause, attempt, at }: Degradation): JobView['degradations'][number] {
+export function degradationView({ rung, fidelity, cause, attempt, at }: Degradation): JobView['degradations'][number] {
   return { rung, fidelity, cause, attempt, at: timeView(at) };
 }
 
-/** Without the traceback: that is for the operator's log. */
-function failureView(failure: Failure | null): JobView['failure'] {
+/** Without the traceback: that is for the debug record. */
+export function failureView(failure: Failure | null): JobView['failure'] {
   if (failure === null) return null;
   const { kind, phase, step, message, field = null } = failure;
   return { kind, phase, step, message, field };

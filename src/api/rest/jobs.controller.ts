@@ -5,24 +5,29 @@ import type { Response } from 'express';
 import { JOB_STATES, isFinal } from '../../domain/job/job-state.js';
 import type { Job } from '../../domain/job/job.js';
 import { PRIORITIES } from '../../domain/job/priority.js';
+import { waitingFor } from '../../domain/job/waiting-for.js';
 import { CancelJob } from '../../jobs/cancel/cancel-job.js';
-import { Clock } from '../../jobs/ports/clock.port.js';
 import { ModelCatalog } from '../../jobs/ports/model-catalog.port.js';
 import { QueryJobs } from '../../jobs/query/query-jobs.js';
+import { QueryWorkers } from '../../jobs/query/query-workers.js';
 import { SubmitJobs } from '../../jobs/submit/submit-jobs.js';
-import { WatchJob } from '../../jobs/watch/watch-job.js';
-import { untilClosed } from '../http/client-gone.js';
+import { clientOf } from '../http/client-of.js';
+import { goesOnWhenClientLeaves, ON_DISCONNECT } from '../http/on-disconnect.js';
 import { MAX_WAIT_SECONDS, preferredWaitSeconds } from '../http/prefer.js';
 import type { JobView } from './dto/job-schemas.js';
 import { idempotencyKeyOf } from './idempotency-key.js';
 import { jobIdOf, noSuchJob } from './job-id.js';
+import type { DebugView } from './dto/debug-schemas.js';
+import { debugView } from './debug-view.js';
 import { jobView } from './job-view.js';
 import { DEFAULT_LIMIT, MAX_LIMIT, cursorBefore, listFilter } from './list-query.js';
 import { AnswersJson, AnswersProblems, TakesJobId, TakesJson } from './openapi/answers.js';
 import { jobPath } from './paths.js';
 import { takenJobs } from './taken-jobs.js';
+import { unlessAway } from './unless-away.js';
 import type { Judge } from './validate-submission.js';
 import { readBatch, readSubmission } from './validate-submission.js';
+import { WaitForJob } from './wait-for-job.js';
 
 const BAD_BODY = [
   'malformed_json',
@@ -32,16 +37,18 @@ const BAD_BODY = [
   'invalid_request',
 ] as const;
 
+const NOT_TAKEN = ['queue_full', 'deadline_infeasible', 'unavailable', 'not_ready'] as const;
+
 @ApiTags('jobs')
 @Controller('v1/jobs')
 export class JobsController {
   constructor(
     private readonly submitJobs: SubmitJobs,
     private readonly queryJobs: QueryJobs,
+    private readonly queryWorkers: QueryWorkers,
     private readonly cancelJob: CancelJob,
-    private readonly watchJob: WatchJob,
+    private readonly waitForJob: WaitForJob,
     private readonly models: ModelCatalog,
-    private readonly clock: Clock,
   ) {}
 
   @Post()
@@ -52,24 +59,38 @@ export class JobsController {
     required: false,
     description: `\`wait=N\`: answer when the job is final, or after N seconds (at most ${MAX_WAIT_SECONDS}).`,
   })
+  @ApiHeader({
+    name: ON_DISCONNECT,
+    required: false,
+    schema: { type: 'string', enum: ['continue'] },
+    description:
+      '`continue`: the job goes on when the connection closes during the wait of `Prefer`. Absent: it is cancelled then, unless the request has an `Idempotency-Key`, whose repetition gives the job.',
+  })
   @TakesJson('JobSubmission')
   @AnswersJson(202, 'Accepted: from here on the job is never lost.', 'Job', ['Location', 'Preference-Applied'])
   @AnswersJson(200, 'The job of an earlier request with this key, or final within the time waited.', 'Job', [
     'Location',
   ])
-  @AnswersProblems(...BAD_BODY, 'idempotency_conflict', 'queue_full')
+  @AnswersProblems(...BAD_BODY, 'idempotency_conflict', ...NOT_TAKEN)
   async submit(
     @Body() body: unknown,
     @Headers('idempotency-key') key: string | undefined,
     @Headers('prefer') prefer: string | undefined,
+    @Headers('authorization') authorization: string | undefined,
+    @Headers(ON_DISCONNECT) onDisconnect: string | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<JobView> {
     const input = readSubmission(body, this.judge());
-    const { jobs, isNew } = takenJobs(await this.submitJobs.submit([input], idempotencyKeyOf(key)));
+    const goesOn = goesOnWhenClientLeaves(onDisconnect);
+    const caller = { client: clientOf(authorization) };
+    const idempotencyKey = idempotencyKeyOf(key);
+    const hasKey = idempotencyKey !== null;
+    const { jobs, isNew } = takenJobs(await this.submitJobs.submit([input], idempotencyKey, caller), hasKey);
     const submitted = jobs[0] as Job;
     const waitSeconds = preferredWaitSeconds(prefer);
     if (waitSeconds !== null) response.setHeader('Preference-Applied', `wait=${waitSeconds}`);
-    const job = waitSeconds === null ? submitted : await this.waited(submitted, waitSeconds, response);
+    const wait = { seconds: waitSeconds ?? 0, response, cancelWhenGone: !hasKey && !goesOn };
+    const job = waitSeconds === null ? submitted : await this.waitForJob.outcome(submitted, wait);
     response.status(isNew && !(waitSeconds !== null && isFinal(job.state)) ? 202 : 200);
     response.setHeader('Location', jobPath(job.id));
     return this.view(job);
@@ -81,14 +102,18 @@ export class JobsController {
   @TakesJson('BatchSubmission')
   @AnswersJson(202, 'All were accepted; in the order of the requests.', 'JobBatch')
   @AnswersJson(200, 'The jobs of an earlier request with this key.', 'JobBatch')
-  @AnswersProblems(...BAD_BODY, 'idempotency_conflict', 'queue_full')
+  @AnswersProblems(...BAD_BODY, 'idempotency_conflict', ...NOT_TAKEN)
   async submitBatch(
     @Body() body: unknown,
     @Headers('idempotency-key') key: string | undefined,
+    @Headers('authorization') authorization: string | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<{ data: JobView[] }> {
     const inputs = readBatch(body, this.judge());
-    const { jobs, isNew } = takenJobs(await this.submitJobs.submit(inputs, idempotencyKeyOf(key), true));
+    const caller = { client: clientOf(authorization), batch: true };
+    const idempotencyKey = idempotencyKeyOf(key);
+    const result = await this.submitJobs.submit(inputs, idempotencyKey, caller);
+    const { jobs, isNew } = takenJobs(result, idempotencyKey !== null);
     response.status(isNew ? 202 : 200);
     return { data: await Promise.all(jobs.map((job) => this.view(job))) };
   }
@@ -137,6 +162,17 @@ export class JobsController {
     return jobView(snapshot);
   }
 
+  @Get(':id/debug')
+  @ApiOperation({ operationId: 'debugJob', summary: 'Read all that is recorded of a job: what to send with a report' })
+  @AnswersJson(200, 'The debug record.', 'DebugRecord')
+  @TakesJobId()
+  @AnswersProblems('job_not_found')
+  async debug(@Param('id') id: string): Promise<DebugView> {
+    const snapshot = await this.queryJobs.get(jobIdOf(id));
+    if (snapshot === null) throw noSuchJob();
+    return debugView(snapshot, await this.queryWorkers.list());
+  }
+
   @Post(':id/cancel')
   @HttpCode(202)
   @ApiOperation({
@@ -155,16 +191,12 @@ export class JobsController {
   }
 
   private judge(): Judge {
-    return { models: this.models, now: this.clock.now() };
+    return { models: this.models, terms: this.submitJobs.terms() };
   }
 
+  /** What was done is told, also when the store has gone since: an error would have it done again. */
   private async view(job: Job): Promise<JobView> {
-    return jobView(await this.queryJobs.snapshot(job));
-  }
-
-  /** The job once it is final, or as it stands after this time; or when nobody waits for the answer any more. */
-  private async waited(job: Job, seconds: number, response: Response): Promise<Job> {
-    const signal = AbortSignal.any([AbortSignal.timeout(seconds * 1000), untilClosed(response)]);
-    return (await this.watchJob.untilFinal(job.id, signal)) ?? job;
+    const snapshot = await unlessAway(this.queryJobs.snapshot(job));
+    return jobView(snapshot ?? { job, queuePosition: null, waitingFor: waitingFor(job) });
   }
 }

@@ -75,6 +75,7 @@ describe('the service as a whole', () => {
     expect(status).toBe(200);
     expect(json).toEqual({
       ready: true,
+      node: 'serving',
       workers: [
         { id: 'cpu:0#1', device: 'cpu:0', state: 'ready', ready: true, reason: null },
         { id: 'b', device: 'cpu:0', state: 'defunct', ready: false, reason: 'it crashed 5 times' },

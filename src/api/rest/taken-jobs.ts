@@ -3,8 +3,8 @@ import type { SubmitResult } from '../../jobs/submit/submit-jobs.js';
 import { Problem, invalidFields } from '../http/problem.js';
 import { jobPath } from './paths.js';
 
-/** The jobs a submission led to; throws the problem document when it led to none. */
-export function takenJobs(result: SubmitResult): { jobs: readonly Job[]; isNew: boolean } {
+/** The jobs a submission led to; throws the problem document when it led to none. `hasKey`: its repetition is harmless. */
+export function takenJobs(result: SubmitResult, hasKey: boolean): { jobs: readonly Job[]; isNew: boolean } {
   switch (result.outcome) {
     case 'accepted':
       return { jobs: result.jobs, isNew: true };
@@ -13,9 +13,35 @@ export function takenJobs(result: SubmitResult): { jobs: readonly Job[]; isNew: 
     case 'invalid':
       throw invalidFields(result.problems);
     case 'not_serving':
-      throw new Problem('unavailable', 'the server stops and takes no more jobs; nothing was enqueued', {
+      throw new Problem('unavailable', 'the server drains or stops and takes no more jobs; nothing was enqueued', {
         headers: { 'Retry-After': String(result.retryAfterSeconds) },
       });
+    case 'unknown': {
+      const next = hasKey
+        ? 'send it again with the same Idempotency-Key: it gives the same job'
+        : 'look at GET /v1/jobs before sending it again';
+      throw new Problem('unavailable', `the store of jobs broke off; whether it has the job is not known: ${next}`, {
+        headers: { 'Retry-After': String(result.retryAfterSeconds) },
+      });
+    }
+    case 'deadline_infeasible': {
+      const { problems, retryAfterSeconds } = result;
+      throw new Problem(
+        'deadline_infeasible',
+        'at the rate of the last minute a deadline would pass; nothing was enqueued',
+        {
+          headers: { 'Retry-After': String(retryAfterSeconds) },
+          errors: problems,
+        },
+      );
+    }
+    case 'no_worker': {
+      const { problems, retryAfterSeconds } = result;
+      throw new Problem('not_ready', 'no worker takes work now, and a deadline is near; nothing was enqueued', {
+        headers: { 'Retry-After': String(retryAfterSeconds) },
+        errors: problems,
+      });
+    }
     case 'conflict':
       throw new Problem(
         'idempotency_conflict',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import type { FieldProblem, GenerationInput } from '../../jobs/submit/generation-input.js';
+import type { Terms } from '../../jobs/submit/resolve-request.js';
 import { resolveRequest } from '../../jobs/submit/resolve-request.js';
 import { invalidFields, MAX_FIELDS, Problem } from '../http/problem.js';
 import type { Fields } from '../http/read-fields.js';
@@ -10,7 +11,7 @@ import { JobSubmission, MAX_BATCH } from './dto/job-submission.js';
 /** What decides about the fields that have the right type. */
 export interface Judge {
   readonly models: Parameters<typeof resolveRequest>[1];
-  readonly now: number;
+  readonly terms: Terms;
 }
 
 interface Reading {
@@ -71,7 +72,7 @@ function judgedAnyway(
   const told = new Set(found.map(({ field }) => topField(field.slice(prefix.length))));
   if (told.has('model')) return [];
   const judged = told.has('init_image') ? withoutWhatNeedsIt(input) : input;
-  const resolution = resolveRequest(judged, judge.models, judge.now, () => '0');
+  const resolution = resolveRequest(judged, judge.models, judge.terms);
   if (resolution.ok) return [];
   const fresh = resolution.problems.filter(({ field }) => !told.has(topField(field)));
   return fresh.map((problem) => ({ ...problem, field: prefix + problem.field }));
@@ -88,7 +89,7 @@ function withoutWhatNeedsIt({ mask_image: _mask, strength: _strength, ...rest }:
 
 /** An unreadable prompt is empty here; its own problem stands already. */
 function asInput({
-  webhook: _refused,
+  webhook,
   start_by,
   finish_by,
   time_budget_ms,
@@ -100,6 +101,7 @@ function asInput({
     ...(start_by != null && { start_by }),
     ...(finish_by != null && { finish_by }),
     ...(time_budget_ms != null && { time_budget_ms }),
+    ...(webhook != null && { webhook }),
   };
 }
 

@@ -1,4 +1,5 @@
-import type { WorkerDescription } from '../../domain/placement/worker-description.js';
+import type { NodeState } from '../../domain/placement/node-description.js';
+import type { WorkerDescription, WorkerMemory } from '../../domain/placement/worker-description.js';
 import { takesAttempts } from '../../domain/placement/worker-state.js';
 import type { ReadinessView, WorkerView } from './dto/worker-schemas.js';
 
@@ -14,20 +15,26 @@ export function workerView(worker: WorkerDescription): WorkerView {
     pid,
     models: [...models],
     running,
-    memory: memory && {
-      total_bytes: memory.totalBytes,
-      free_bytes: memory.freeBytes,
-      allocated_bytes: memory.allocatedBytes,
-      reserved_bytes: memory.reservedBytes,
-    },
+    memory: memoryView(memory),
     restarts,
     reason,
     versions,
   };
 }
 
-/** Ready while one worker takes attempts, which it does only while its engine loop advances. */
-export function readinessView(workers: readonly WorkerDescription[]): ReadinessView {
+export function memoryView(memory: WorkerMemory | null): WorkerView['memory'] {
+  if (memory === null) return null;
+  const { totalBytes, freeBytes, allocatedBytes, reservedBytes } = memory;
+  return {
+    total_bytes: totalBytes,
+    free_bytes: freeBytes,
+    allocated_bytes: allocatedBytes,
+    reserved_bytes: reservedBytes,
+  };
+}
+
+/** Ready while the node takes jobs and one worker takes attempts, which it does only while its engine loop advances. */
+export function readinessView(node: NodeState, workers: readonly WorkerDescription[]): ReadinessView {
   const views = workers.map(({ id, device, state, reason }) => ({
     id,
     device: device.id,
@@ -35,5 +42,5 @@ export function readinessView(workers: readonly WorkerDescription[]): ReadinessV
     ready: takesAttempts(state),
     reason: takesAttempts(state) ? null : (reason ?? `it is ${state}`),
   }));
-  return { ready: views.some(({ ready }) => ready), workers: views };
+  return { ready: node === 'serving' && views.some(({ ready }) => ready), node, workers: views };
 }

@@ -22,15 +22,28 @@ export class ApiClient {
 
   /** The job in the very words of the server. */
   async jobText(id: string): Promise<string> {
-    const response = await this.request(`/v1/jobs/${encodeURIComponent(id)}`);
-    return (await response.text()).trim();
+    return this.text(`/v1/jobs/${encodeURIComponent(id)}`);
+  }
+
+  /** The debug record in the very words of the server. */
+  async debugText(id: string): Promise<string> {
+    return this.text(`/v1/jobs/${encodeURIComponent(id)}/debug`);
   }
 
   /** The list in the very words of the server. */
   async jobsText(query: { readonly state?: string | undefined; readonly limit: number }): Promise<string> {
     const parameters = new URLSearchParams({ limit: String(query.limit), ...(query.state && { state: query.state }) });
-    const response = await this.request(`/v1/jobs?${parameters.toString()}`);
-    return (await response.text()).trim();
+    return this.text(`/v1/jobs?${parameters.toString()}`);
+  }
+
+  /** The list of workers in the very words of the server. */
+  async workersText(): Promise<string> {
+    return this.text('/v1/workers');
+  }
+
+  /** Drains or starts a worker; returns how it is then, in the very words of the server. */
+  async tellWorker(id: string, what: 'drain' | 'start'): Promise<string> {
+    return this.text(`/v1/workers/${encodeURIComponent(id)}/${what}`, { method: 'POST' });
   }
 
   async cancel(id: string): Promise<JobJson> {
@@ -64,6 +77,15 @@ export class ApiClient {
       return await this.request(path, { headers }, AbortSignal.any([signal, timely.signal]));
     } finally {
       head.removeEventListener('abort', onLate);
+    }
+  }
+
+  private async text(path: string, init: RequestInit = {}): Promise<string> {
+    const response = await this.request(path, init);
+    try {
+      return (await response.text()).trim();
+    } catch (error) {
+      throw new UnreachableError(this.url, error);
     }
   }
 

@@ -45,6 +45,8 @@ export class ApiError extends Error {
   }
 
   private nextStep(): string {
+    if (this.problem?.code === 'worker_not_found')
+      return 'see them all with `safelight workers`; that of another node is told there, with --server.';
     if (this.fields().length > 0) return 'change the values above; nothing was enqueued.';
     if (this.retryAfter !== null) return `try again in ${this.retryAfter} s.`;
     if (this.status === 404) return 'see what there is with `safelight jobs`.';

@@ -18,10 +18,14 @@ export interface StreamOptions {
   readonly lastEvent: string;
   readonly signal: AbortSignal;
   readonly limits?: Partial<StreamLimits>;
+  /** Told of every sign of life: the server is there, though nothing may happen. */
+  readonly onLife?: () => void;
+  /** Told that the server does not answer, not only that a connection ended; and that it answers again. */
+  readonly onAway?: (isAway: boolean) => void;
 }
 
 export interface StreamLimits {
-  /** Tries in a row that bring no event before the stream is given up. */
+  /** Tries in a row without a sign of life before the stream is given up. */
   readonly attempts: number;
   /** Wait before the second try; doubled with each. */
   readonly baseDelayMs: number;
@@ -30,8 +34,11 @@ export interface StreamLimits {
   readonly silenceMs: number;
 }
 
-/** About half a minute in all: a server that is started again is back by then. */
-const LIMITS: StreamLimits = { attempts: 10, baseDelayMs: 250, maxDelayMs: 5000, silenceMs: 45_000 };
+/** Some four seconds where nobody answers. How long to wait for a server that is gone is for the caller to say. */
+const LIMITS: StreamLimits = { attempts: 5, baseDelayMs: 250, maxDelayMs: 5000, silenceMs: 45_000 };
+
+/** One connection may end for many reasons; when the next one fails too, the server is taken to be away. */
+const AWAY_AFTER = 2;
 
 /** The stream ended for good before its last event came. */
 export class StreamLostError extends Error {
@@ -43,17 +50,21 @@ export class StreamLostError extends Error {
  * that was seen last, so none is missed and none comes twice.
  */
 export async function* readEvents(options: StreamOptions): AsyncGenerator<ServerEvent> {
-  const { open, isPassing, lastEvent, signal } = options;
+  const { open, isPassing, lastEvent, signal, onLife, onAway } = options;
   const limits = { ...LIMITS, ...options.limits };
   let lastEventId: string | null = null;
   let failures = 0;
   for (;;) {
     const connection = new AbortController();
     const both = AbortSignal.any([signal, connection.signal]);
+    const alive = () => {
+      if (failures >= AWAY_AFTER) onAway?.(false);
+      failures = 0;
+      onLife?.();
+    };
     try {
       const response = await open(lastEventId, both);
-      for await (const { id, event, data } of eventsOf(response, () => connection.abort(), limits.silenceMs)) {
-        failures = 0;
+      for await (const { id, event, data } of eventsOf(response, () => connection.abort(), alive, limits.silenceMs)) {
         lastEventId = id ?? lastEventId;
         yield { event, data };
         if (event === lastEvent) return;
@@ -69,11 +80,12 @@ export async function* readEvents(options: StreamOptions): AsyncGenerator<Server
       // Also when the reader leaves the loop: an abandoned body would keep its connection.
       connection.abort();
     }
+    if (failures === AWAY_AFTER) onAway?.(true);
     await delay(Math.min(limits.maxDelayMs, limits.baseDelayMs * 2 ** (failures - 1)), undefined, { signal });
   }
 }
 
-async function* eventsOf(response: Response, hangUp: () => void, silenceMs: number) {
+async function* eventsOf(response: Response, hangUp: () => void, onChunk: () => void, silenceMs: number) {
   const found: { id: string | null; event: string; data: unknown }[] = [];
   const parser = createParser({
     onEvent: ({ id, event, data }) => found.push({ id: id ?? null, event: event ?? 'message', data: parseJson(data) }),
@@ -83,6 +95,7 @@ async function* eventsOf(response: Response, hangUp: () => void, silenceMs: numb
   try {
     for await (const chunk of response.body ?? []) {
       silence.refresh();
+      onChunk();
       parser.feed(decoder.decode(chunk as Uint8Array, { stream: true }));
       yield* found.splice(0);
     }

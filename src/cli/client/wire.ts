@@ -66,8 +66,35 @@ export interface ArtifactJson {
   readonly seed: Integer;
 }
 
+/** A job with all that is recorded of it. */
+export interface DebugJson {
+  readonly version: string;
+  readonly job: JobJson;
+  readonly attempts: readonly DebugAttemptJson[];
+  readonly next_attempt: {
+    readonly alone: boolean;
+    readonly avoids: readonly string[];
+    readonly checkpoint: { readonly step: number; readonly attempt: number } | null;
+  };
+}
+
+export interface DebugAttemptJson {
+  readonly number: number;
+  readonly node: string | null;
+  readonly worker: string | null;
+  readonly device: string | null;
+  readonly outcome: string;
+  readonly failure: (FailureJson & { readonly detail: string | null; readonly requested_bytes: number | null }) | null;
+  readonly memory: { readonly total_bytes: number; readonly free_bytes: number } | null;
+  readonly peak_memory_bytes: number | null;
+  readonly degradations: readonly { readonly rung: string; readonly fidelity: string; readonly cause: string }[];
+  readonly resumed_from_step: number | null;
+  readonly versions: Readonly<Record<string, string>> | null;
+}
+
 export interface WorkerJson {
   readonly id: string;
+  readonly node: string;
   readonly device: string;
   readonly state: string;
   readonly pid: number | null;

@@ -11,9 +11,9 @@ const MEBIBYTE = 1024 ** 2;
 const LITTLE_SPACE = 1024 * MEBIBYTE;
 const NO_SPACE = 50 * MEBIBYTE;
 
-/** Whether the folders can be written and have room. */
-export async function checkDataFolder({ storage }: Settings): Promise<Finding[]> {
-  const folders = new Set([storage.dataDir, storage.artifactsDir]);
+/** Whether the folders can be written and have room; that of artifacts only when they are kept in one. */
+export async function checkDataFolder({ storage, artifacts }: Settings): Promise<Finding[]> {
+  const folders = new Set([storage.dataDir, ...(artifacts.s3Bucket === null ? [storage.artifactsDir] : [])]);
   return Promise.all(
     [...folders].map((folder) => checkFolder(folder === storage.dataDir ? 'data' : 'artifacts', folder)),
   );

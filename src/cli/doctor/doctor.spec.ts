@@ -9,7 +9,9 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { stringify } from 'yaml';
 
 import { answerJson, StubApi } from '../../../test/support/cli.js';
+import { NO_POSTGRES, postgresUrl } from '../../../test/support/postgres.js';
 import { loadSettings } from '../../config/load-settings.js';
+import { checkDatabase, describeDatabase } from './database-check.js';
 import { checkDataFolder, describeSpace } from './data-folder-check.js';
 import { checkMemory, describeGpus } from './devices-check.js';
 import { checkModels } from './models-check.js';
@@ -35,6 +37,25 @@ function settings(yaml: string) {
 }
 
 describe('the doctor looks at', () => {
+  it('the database, when there is one', async () => {
+    expect(await checkDatabase(settings(''))).toEqual([]);
+    expect(describeDatabase('jobs at db:5432', 150_004, '15.4').status).toBe('ok');
+    expect(describeDatabase('jobs at db:5432', 140_011, '14.11')).toMatchObject({ status: 'fail' });
+    // A server that takes connections and says nothing that PostgreSQL would.
+    const other = createServer((socket) => socket.end()).listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const url = `postgres://me:secret@127.0.0.1:${port}/jobs`;
+    const [finding] = await checkDatabase(settings(`database:\n  url: ${url}`));
+    other.close();
+    expect(finding).toMatchObject({
+      status: 'fail',
+      message: expect.stringContaining(`jobs at 127.0.0.1:${port} does not answer: `),
+      mend: expect.stringContaining('database.url'),
+    });
+    expect(JSON.stringify(finding)).not.toContain('secret');
+  });
+
   it('Node', () => {
     expect(checkNode('24.21.0', '>=24.9').status).toBe('ok');
     expect(checkNode('24.8.1', '>=24.9')).toMatchObject({ status: 'fail', mend: 'run it with Node.js 24.9 or newer' });
@@ -116,6 +137,8 @@ describe('the doctor looks at', () => {
     ]);
     writeFileSync(join(cwd, 'file'), '');
     expect(await checkDataFolder(settings('artifacts_dir: file/x'))).toMatchObject([{}, { status: 'fail' }]);
+    const inBucket = settings('artifacts_dir: file/x\nartifacts:\n  s3_bucket: pictures');
+    expect(await checkDataFolder(inBucket)).toMatchObject([{ area: 'data', status: 'ok' }]);
     expect([40 * 1024 ** 2, GIB / 2, 2 * GIB].map((free) => describeSpace('data', '/d', false, free).status)).toEqual([
       'fail',
       'warn',
@@ -175,4 +198,13 @@ it('the doctor says each thing in a line, with how to mend it', () => {
     '',
     '1 of 2 checks failed.',
   ]);
+});
+
+const describeOnPostgres = postgresUrl === null ? describe.skip : describe;
+
+describeOnPostgres(`with PostgreSQL${postgresUrl === null ? ` (skipped: ${NO_POSTGRES})` : ''}, the doctor`, () => {
+  it('finds that it answers', async () => {
+    const findings = await checkDatabase(settings(`database:\n  url: ${postgresUrl}`));
+    expect(findings).toMatchObject([{ status: 'ok', message: expect.stringMatching(/answers, PostgreSQL \d+/) }]);
+  });
 });

@@ -1,10 +1,11 @@
 import { ConfigError } from '../../config/config-error.js';
 import { loadSettings } from '../../config/load-settings.js';
 import type { Settings } from '../../config/settings.js';
-import { VERSION } from '../../version.js';
+import { VERSION } from '../../telemetry/version.js';
 import type { ExitCode } from '../exit-code.js';
 import { EXIT } from '../exit-code.js';
 import type { Terminal } from '../terminal.js';
+import { checkDatabase } from './database-check.js';
 import { checkDataFolder } from './data-folder-check.js';
 import { checkDevices } from './devices-check.js';
 import type { Finding } from './finding.js';
@@ -25,7 +26,9 @@ export async function runDoctor(terminal: Terminal, options: DoctorOptions): Pro
   const python = await checkPython(settings);
   const others = await Promise.all([
     checkDevices(python.facts?.packages['torch'] ?? null),
-    ...(settings === null ? [] : [checkModels(settings), checkDataFolder(settings), checkServer(settings)]),
+    ...(settings === null
+      ? []
+      : [checkModels(settings), checkDataFolder(settings), checkDatabase(settings), checkServer(settings)]),
   ]);
   const findings = [ok('safelight', VERSION), ...about, checkNode(), ...python.findings, ...others.flat()];
   const isFit = findings.every(({ status }) => status !== 'fail');

@@ -18,7 +18,13 @@ export async function cancelAndWait(client: ApiClient, id: string): Promise<stri
   return state;
 }
 
-export function cancelText(id: string, state: string): string {
+/** `where`: the options that lead later commands to the same server. */
+export function cancelText(id: string, state: string, where: string): string {
   if (isFinalState(state)) return `Interrupted: the job ${id} is ${state}.`;
-  return `Interrupted: the job ${id} was told to stop and is still ${state}.\nNext: safelight jobs show ${id}`;
+  return `Interrupted: the job ${id} was told to stop and is still ${state}.\nNext: safelight jobs show ${id}${where}`;
+}
+
+export function notCancelledText(id: string, error: unknown, where: string): string {
+  const why = error instanceof Error ? error.message : String(error);
+  return `Interrupted, but the job ${id} could not be cancelled and goes on: ${why}\nNext: safelight jobs cancel ${id}${where}`;
 }

@@ -24,6 +24,8 @@ async function startServer(workers: object[], events: Handler): Promise<ApiClien
 
 const silent: Handler = (_, response) =>
   response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+const silentButAlive: Handler = (_, response) =>
+  void response.writeHead(200, { 'content-type': 'text/event-stream' }).write(': keep-alive\n\n');
 const worker = (changes: object) => ({
   id: 'cpu-0',
   state: 'starting',
@@ -33,15 +35,26 @@ const worker = (changes: object) => ({
 });
 
 /** Follows until the display is shown `until`, or to the end. */
-async function follow(client: ApiClient, options: { maxRestarts?: number; until?: string } = {}) {
+async function follow(
+  client: ApiClient,
+  options: {
+    maxRestarts?: number;
+    until?: string;
+    /** Only after the server was away. */ again?: boolean;
+    times?: number;
+  } = {},
+) {
   const shown: string[] = [];
   const enough = new AbortController();
   const show = (view: ProgressView) => {
     shown.push(wordsOf(view));
-    if (wordsOf(view) === options.until) enough.abort();
+    const wasAway = shown.some((words) => words.startsWith('no answer'));
+    const times = shown.filter((words) => words === options.until).length;
+    if (wordsOf(view) === options.until && times >= (options.times ?? 1) && (wasAway || options.again !== true))
+      enough.abort();
   };
   const { maxRestarts = null } = options;
-  const limits = { attempts: 2, baseDelayMs: 1 };
+  const limits = { attempts: 4, baseDelayMs: 1 };
   const end = followJob(client, '1', {
     display: { show, close: () => {} },
     signal: enough.signal,
@@ -77,6 +90,28 @@ it('gives up on workers of its own that do not come up', async () => {
   expect(outcome).toMatchObject({
     error: { kind: 'worker_lost', message: expect.stringContaining('it exited with code 1') as unknown },
   });
+});
+
+it('waits for workers of its own that were killed at work, however often', async () => {
+  const workers = [worker({ restarts: 0 })];
+  const client = await startServer(workers, (_, response) => {
+    const states = ['running', 'queued'].map((state) => `event: state\ndata: {"state":"${state}","attempt":1}\n\n`);
+    workers[0] = worker({ state: 'defunct', reason: 'killed', restarts: 7 });
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write(states.join(''));
+  });
+  const { outcome } = await follow(client, { maxRestarts: 3, until: 'the worker is defunct: killed', times: 2 });
+  expect(outcome).toEqual({ error: null });
+});
+
+it('shows where the job stands once the server is back', async () => {
+  let connections = 0;
+  const client = await startServer([worker({ state: 'busy', reason: null })], (request, response, body) => {
+    connections += 1;
+    if (connections < 3) response.destroy();
+    else silentButAlive(request, response, body);
+  });
+  const { shown } = await follow(client, { until: 'queued, number 3 in line', again: true });
+  expect(shown.slice(-2)).toEqual([`no answer from ${client.url}, trying again`, 'queued, number 3 in line']);
 });
 
 it('says that the job is kept when the server does not come back', async () => {

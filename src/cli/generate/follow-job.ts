@@ -6,28 +6,43 @@ import { readEvents, StreamLostError } from '../client/event-stream.js';
 import type { JobJson, ProgressJson, WorkerJson } from '../client/wire.js';
 import { EXIT } from '../exit-code.js';
 import type { ProgressDisplay } from './progress-display.js';
+import { RestartWatch } from './restart-watch.js';
 import { WaitingView, workerText } from './waiting-view.js';
 
 interface FollowOptions {
   readonly display: ProgressDisplay;
   readonly signal: AbortSignal;
   readonly limits?: Partial<StreamLimits>;
-  /** Give up when every worker was started again so often and none takes work. Null: somebody else looks after them. */
+  /** As for {@link RestartWatch}. */
   readonly maxRestarts: number | null;
+  /** For how long a server that went away is waited for, as far as people are told; null: another one takes its place. */
+  readonly awayLimitMs?: number | null;
+  /** Told of every sign of life of the server. */
+  readonly onLife?: () => void;
 }
 
 const NO_PROGRESS: ProgressJson = { phase: 'load', step: 0, steps: 0, fraction: 0, eta_ms: null };
 
 /** Shows a job's progress until it is final. Rejects with an AbortError when the signal aborts. */
 export async function followJob(client: ApiClient, jobId: string, options: FollowOptions): Promise<JobJson> {
-  const { display, limits = {}, maxRestarts } = options;
+  const { display, limits = {}, awayLimitMs = null, onLife = () => {} } = options;
   const hopeless = new AbortController();
   const signal = AbortSignal.any([options.signal, hopeless.signal]);
-  const onIdle = (workers: readonly WorkerJson[]) => {
-    const isHopeless = maxRestarts !== null && workers.every(({ restarts }) => restarts >= maxRestarts);
-    if (isHopeless) hopeless.abort(workersDown(workers));
+  const restarts = new RestartWatch(options.maxRestarts);
+  const onLook = (workers: readonly WorkerJson[]) => {
+    if (restarts.isHopeless(workers)) hopeless.abort(workersDown(workers));
   };
-  const waiting = new WaitingView({ client, jobId, display, signal, onIdle });
+  const waiting = new WaitingView({ client, jobId, display, signal, onLook });
+  let attempt = 1;
+  let progress = NO_PROGRESS;
+  let isRunning = false;
+  const showRunning = () => display.show({ stage: 'running', attempt, progress });
+  const onAway = (isAway: boolean) => {
+    waiting.stop();
+    if (isAway) display.show({ stage: 'reconnecting', url: client.url, limitMs: awayLimitMs });
+    else if (isRunning) showRunning();
+    else waiting.start();
+  };
   const events = readEvents({
     open: (lastEventId, both) => {
       const headers = { accept: 'text/event-stream', ...(lastEventId !== null && { 'last-event-id': lastEventId }) };
@@ -37,9 +52,9 @@ export async function followJob(client: ApiClient, jobId: string, options: Follo
     lastEvent: 'final',
     signal,
     limits,
+    onLife,
+    onAway,
   });
-  let attempt = 1;
-  let progress = NO_PROGRESS;
   try {
     waiting.start();
     for await (const { event, data } of events) {
@@ -48,14 +63,17 @@ export async function followJob(client: ApiClient, jobId: string, options: Follo
         const { state, attempt: number } = data as { state: string; attempt: number };
         if (number > attempt) progress = NO_PROGRESS;
         attempt = Math.max(1, number);
-        if (state === 'running') waiting.stop();
+        isRunning = state === 'running';
+        if (isRunning) restarts.worked();
+        if (isRunning) waiting.stop();
         else waiting.start();
       }
       if (event === 'progress' || event === 'phase') {
+        isRunning = true;
         waiting.stop();
         // A phase event names the phase only: the numbers stay until the next ones come.
         progress = { ...progress, ...(event === 'phase' && { eta_ms: null }), ...(data as Partial<ProgressJson>) };
-        display.show({ stage: 'running', attempt, progress });
+        showRunning();
       }
     }
     throw new StreamLostError('the stream ended before its last event');

@@ -1,16 +1,18 @@
 import { CliError } from '../cli-error.js';
 import type { ApiClient } from '../client/api-client.js';
 import type { JobJson } from '../client/wire.js';
+import { isFinalState } from '../client/wire.js';
 import type { ExitCode } from '../exit-code.js';
 import { EXIT } from '../exit-code.js';
 import type { Terminal } from '../terminal.js';
-import { cancelAndWait, cancelText } from './cancel-job.js';
+import { cancelAndWait, cancelText, notCancelledText } from './cancel-job.js';
 import type { Destination } from './destination.js';
 import { candidates } from './destination.js';
 import { failureText } from './failure-text.js';
 import { followJob } from './follow-job.js';
 import type { ProgressDisplay } from './progress-display.js';
 import { savePicture } from './save-picture.js';
+import { isServerLost } from './server-lost.js';
 import { submitJob } from './submit-job.js';
 import { summaryLines } from './summary.js';
 
@@ -23,37 +25,39 @@ interface GenerationFacts {
   readonly key: string;
   readonly json: boolean;
   readonly signal: AbortSignal;
+  /** Address of the server, when the person named it; null: any of the data folder. */
+  readonly server: string | null;
+  /** How long a server that was named may be away. */
+  readonly awayLimitMs: number;
 }
 
-/** What is known of the server a job is sent to. */
-export interface ServerFacts {
-  /** Named by the person; else found in the data folder, or our own. */
-  readonly isNamed: boolean;
-  readonly isOwn: boolean;
-}
-
-/** A server that nobody named is on this machine: it is back within seconds, or another one takes its place. */
-const LOCAL_LIMITS = { attempts: 5 };
 /** Once may be an accident; a worker of our own server that died so often in a row will not come up. */
 const MAX_RESTARTS = 3;
 
 /** One job from submission to files; remembers where it is when a server is lost on the way. */
 export class Generation {
   private job: JobJson | null = null;
+  /** Paths of the pictures that are there already, by index: a server may be lost between two of them. */
+  private readonly saved = new Map<number, string>();
+
+  /** When a server last brought the job on, or showed that it has it; null: none was ever reached. */
+  contactAt: number | null = null;
 
   constructor(private readonly facts: GenerationFacts) {}
 
-  async runOn(client: ApiClient, server: ServerFacts): Promise<ExitCode> {
-    const { display, body, key, signal } = this.facts;
+  get jobId(): string | null {
+    return this.job?.id ?? null;
+  }
+
+  async runOn(client: ApiClient, { isOwn }: { isOwn: boolean }): Promise<ExitCode> {
+    const { signal } = this.facts;
+    this.contactAt ??= performance.now();
     try {
       signal.throwIfAborted();
-      display.show({ stage: 'submitting' });
-      this.job ??= await submitJob(client, body, key, signal);
-      const limits = server.isNamed ? {} : LOCAL_LIMITS;
-      const maxRestarts = server.isOwn ? MAX_RESTARTS : null;
-      this.job = await followJob(client, this.job.id, { display, signal, limits, maxRestarts });
+      this.job ??= await this.submit(client);
+      if (!isFinalState(this.job.state)) this.job = await this.follow(client, this.job.id, isOwn);
     } catch (error) {
-      if (signal.aborted) return this.interrupted(client);
+      if (signal.aborted) return this.interrupted(client, error);
       // Left alone, the job would run unasked for as soon as some server starts on this folder.
       if (this.job !== null && error instanceof CliError && error.kind === 'worker_lost')
         await cancelAndWait(client, this.job.id);
@@ -62,15 +66,36 @@ export class Generation {
     return this.job.state === 'succeeded' ? this.succeeded(client, this.job) : this.failed(client, this.job);
   }
 
+  private async submit(client: ApiClient): Promise<JobJson> {
+    const { display, body, key, signal } = this.facts;
+    display.show({ stage: 'submitting' });
+    const job = await submitJob(client, body, key, signal);
+    this.noteContact();
+    return job;
+  }
+
+  private follow(client: ApiClient, jobId: string, isOwn: boolean): Promise<JobJson> {
+    const { display, signal, server } = this.facts;
+    const awayLimitMs = server === null ? null : this.facts.awayLimitMs;
+    const maxRestarts = isOwn ? MAX_RESTARTS : null;
+    return followJob(client, jobId, { display, signal, maxRestarts, awayLimitMs, onLife: () => this.noteContact() });
+  }
+
+  private noteContact(): void {
+    this.contactAt = performance.now();
+  }
+
   private async succeeded(client: ApiClient, job: JobJson): Promise<ExitCode> {
     const { terminal, display, destination, json } = this.facts;
     display.show({ stage: 'saving' });
     const { prompt, seed } = job.request;
-    const paths: string[] = [];
     for (const picture of job.artifacts) {
+      if (this.saved.has(picture.index)) continue;
       const names = candidates(destination, picture, { prompt, seed: String(seed), count: job.artifacts.length });
-      paths.push(await savePicture(client, picture, names));
+      this.saved.set(picture.index, await savePicture(client, picture, names));
+      this.noteContact();
     }
+    const paths = [...this.saved.values()];
     const answer = json ? await client.jobText(job.id) : null;
     display.close();
     if (answer === null) {
@@ -91,21 +116,26 @@ export class Generation {
     return EXIT.failed;
   }
 
-  private async interrupted(client: ApiClient): Promise<ExitCode> {
-    const { terminal, display } = this.facts;
-    if (this.job === null) {
-      display.close();
-      terminal.err('Interrupted before the job was submitted.');
-      return EXIT.interrupted;
-    }
-    display.show({ stage: 'cancelling' });
-    const told = await cancelAndWait(client, this.job.id).then(
-      (state) => cancelText(this.job!.id, state),
-      (error: unknown) =>
-        `The job ${this.job!.id} could not be cancelled: ${error instanceof Error ? error.message : String(error)}`,
-    );
+  /** Cancels the job, if there is one. `error` is what the interruption came upon. */
+  async interrupted(client: ApiClient, error: unknown): Promise<ExitCode> {
+    const { terminal, display, server } = this.facts;
+    const where = server === null ? '' : ` --server ${server}`;
+    const told = await this.cancelled(client, error, where);
     display.close();
     terminal.err(told);
     return EXIT.interrupted;
+  }
+
+  private async cancelled(client: ApiClient, error: unknown, where: string): Promise<string> {
+    const { jobId } = this;
+    if (jobId !== null) {
+      this.facts.display.show({ stage: 'cancelling' });
+      return cancelAndWait(client, jobId).then(
+        (state) => cancelText(jobId, state, where),
+        (reason: unknown) => notCancelledText(jobId, reason, where),
+      );
+    }
+    if (!isServerLost(error)) return 'Interrupted before the job was submitted.';
+    return `Interrupted; the server did not answer and may have taken the job.\nNext: look for it with: safelight jobs${where}`;
   }
 }

@@ -22,6 +22,7 @@ export async function startLocalServer(settings: Settings): Promise<LocalServer>
     return await startServer(
       {
         ...settings,
+        node: await ownNode(settings),
         http: new HttpConfig({ host: '127.0.0.1', port: 0, bodyLimitBytes, maxBodyBytes }),
       },
       { log },
@@ -29,6 +30,13 @@ export async function startLocalServer(settings: Settings): Promise<LocalServer>
   } catch (error) {
     throw startFailure(error, settings);
   }
+}
+
+/** In a shared database a name of its own: under that of the machine it would take the place of the server there. */
+async function ownNode({ database, node }: Settings): Promise<Settings['node']> {
+  if (database.url === null) return node;
+  const { NodeConfig } = await import('../../config/node.config.js');
+  return new NodeConfig({ name: `${node.name.slice(0, 200)}.generate-${process.pid}` });
 }
 
 export function logFileOf(settings: Settings): string {

@@ -13,6 +13,8 @@ export type ProgressView =
       readonly worker: string | null;
     }
   | { readonly stage: 'running'; readonly attempt: number; readonly progress: ProgressJson }
+  /** `limitMs`: for how long it is tried; null: not for long, another server takes the job over. */
+  | { readonly stage: 'reconnecting'; readonly url: string; readonly limitMs: number | null }
   | { readonly stage: 'saving' }
   | { readonly stage: 'cancelling' }
   | { readonly stage: 'stopping_server' };
@@ -38,6 +40,10 @@ export function describe(view: ProgressView): string {
     case 'running': {
       const again = view.attempt > 1 ? ` (attempt ${view.attempt})` : '';
       return (PHASE_WORDS[view.progress.phase] ?? view.progress.phase) + again;
+    }
+    case 'reconnecting': {
+      const limit = view.limitMs === null ? '' : `, for up to ${formatDuration(view.limitMs)}`;
+      return `no answer from ${view.url}, trying again${limit}`;
     }
     case 'saving':
       return 'downloading the picture';

@@ -53,6 +53,15 @@ describe('saving a picture', () => {
     expect(readFileSync(join(folder, 'a-cat-7-3.png'))).toEqual(BYTES);
   });
 
+  it.each<Destination['kind']>(['file', 'folder'])('says where the picture is when the %s has gone', async (kind) => {
+    const gone = join(folder, 'gone');
+    await expect(save({ kind, path: kind === 'file' ? join(gone, 'cat.png') : gone })).rejects.toMatchObject({
+      kind: 'cannot_write',
+      message: expect.stringContaining('ENOENT') as unknown,
+      nextStep: expect.stringContaining(`download it from ${api.url}/picture`) as unknown,
+    });
+  });
+
   it('replaces a file that was named', async () => {
     const path = join(folder, 'cat.png');
     writeFileSync(path, 'old');
@@ -74,7 +83,7 @@ describe('saving a picture', () => {
     answer = (_, response) => {
       response.writeHead(200, { 'content-length': BYTES.length }).write('a pic', () => response.destroy());
     };
-    await expect(save({ kind: 'file', path })).rejects.toThrow('terminated');
+    await expect(save({ kind: 'file', path })).rejects.toThrow('No answer from');
     expect(readFileSync(path, 'utf8')).toBe('old');
     expect(readdirSync(folder)).toEqual(['cat.png']);
   });

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CliError } from '../cli-error.js';
 import { ApiError } from '../client/api-error.js';
 import type { ApiClient } from '../client/api-client.js';
+import { UnreachableError } from '../client/connect-error.js';
 import type { ArtifactJson } from '../client/wire.js';
 import { EXIT } from '../exit-code.js';
 
@@ -21,17 +22,12 @@ export async function savePicture(
   candidates: Iterable<{ path: string; replace: boolean }>,
 ): Promise<string> {
   for (const { path, replace } of candidates) {
-    const reserved = replace || (await reserve(path));
-    if (!reserved) continue;
-    const partial = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`);
     try {
-      await download(client, picture, partial);
-      await rename(partial, path);
+      if (!replace && !(await reserve(path))) continue;
+      await saveAs(path, replace, client, picture);
       return path;
     } catch (error) {
-      await rm(partial, { force: true });
-      if (!replace) await rm(path, { force: true });
-      throw error;
+      throw isOwnDisk(error) ? cannotWrite(client, picture, path, error) : error;
     }
   }
   throw new RangeError('no candidate was left');
@@ -48,6 +44,18 @@ async function reserve(path: string): Promise<boolean> {
   }
 }
 
+async function saveAs(path: string, replace: boolean, client: ApiClient, picture: ArtifactJson): Promise<void> {
+  const partial = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`);
+  try {
+    await download(client, picture, partial);
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true });
+    if (!replace) await rm(path, { force: true });
+    throw error;
+  }
+}
+
 async function download(client: ApiClient, picture: ArtifactJson, to: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -55,7 +63,7 @@ async function download(client: ApiClient, picture: ArtifactJson, to: string): P
       return;
     } catch (error) {
       const isPassing = error instanceof ApiError ? error.isPassing : !isOwnDisk(error);
-      if (!isPassing || attempt === DOWNLOADS) throw error;
+      if (!isPassing || attempt === DOWNLOADS) throw told(client, error);
       await delay(RETRY_DELAY_MS);
     }
   }
@@ -85,6 +93,22 @@ async function downloadOnce(client: ApiClient, picture: ArtifactJson, to: string
       exitCode: EXIT.failed,
     });
   }
+}
+
+/** What is neither ours nor an answer is a connection that broke within the bytes. */
+function told(client: ApiClient, error: unknown): unknown {
+  const isTold = error instanceof ApiError || error instanceof CliError || isOwnDisk(error);
+  return isTold ? error : new UnreachableError(client.url, error);
+}
+
+function cannotWrite(client: ApiClient, picture: ArtifactJson, path: string, error: unknown): CliError {
+  return new CliError({
+    kind: 'cannot_write',
+    message: `Picture ${picture.index} cannot be saved as ${path}: ${(error as Error).message}.`,
+    nextStep: `the server keeps it: see that it can be written, then download it from ${client.url}${picture.url}`,
+    exitCode: EXIT.failed,
+    cause: error,
+  });
 }
 
 function isOwnDisk(error: unknown): boolean {

@@ -13,8 +13,8 @@ interface WaitingFacts {
   readonly jobId: string;
   readonly display: ProgressDisplay;
   readonly signal: AbortSignal;
-  /** Told of the workers at every look, while none of them takes work. */
-  readonly onIdle: (workers: readonly WorkerJson[]) => void;
+  /** Told of the workers at every look. */
+  readonly onLook: (workers: readonly WorkerJson[]) => void;
 }
 
 /** Tells why a job does not run yet, for as long as it does not. */
@@ -36,28 +36,32 @@ export class WaitingView {
   }
 
   private async poll(signal: AbortSignal): Promise<void> {
-    const { client, jobId, display, onIdle } = this.facts;
-    try {
-      while (!signal.aborted) {
-        const [job, workers] = await Promise.all([client.job(jobId, signal), client.workers(signal)]);
-        signal.throwIfAborted();
-        if (job.state === 'queued' || job.state === 'scheduled') {
-          const worker = workerText(workers);
-          display.show({ stage: 'waiting', position: job.queue_position, waitingFor: job.waiting_for, worker });
-          if (worker !== null) onIdle(workers);
-        }
-        await delay(POLL_MS, undefined, { signal });
-      }
-    } catch {
+    while (!signal.aborted) {
       // Only what is shown depends on this; that the server has gone is found, and told, by the event stream.
+      await this.look(signal).catch(() => undefined);
+      await delay(POLL_MS, undefined, { signal }).catch(() => undefined);
     }
   }
+
+  private async look(signal: AbortSignal): Promise<void> {
+    const { client, jobId, display, onLook } = this.facts;
+    const [job, workers] = await Promise.all([client.job(jobId, signal), client.workers(signal)]);
+    if (signal.aborted || (job.state !== 'queued' && job.state !== 'scheduled')) return;
+    const { queue_position: position, waiting_for: waitingFor } = job;
+    display.show({ stage: 'waiting', position, waitingFor, worker: workerText(workers) });
+    onLook(workers);
+  }
+}
+
+/** Whether one of the workers takes work. */
+export function someTakesWork(workers: readonly WorkerJson[]): boolean {
+  return workers.some(({ state }) => TAKES_WORK.includes(state));
 }
 
 /** Why no worker takes work; null when one does. */
 export function workerText(workers: readonly WorkerJson[]): string | null {
   const [first] = workers;
-  if (first === undefined || workers.some(({ state }) => TAKES_WORK.includes(state))) return null;
+  if (first === undefined || someTakesWork(workers)) return null;
   const what = first.state === 'starting' ? 'starting the worker' : `the worker is ${first.state}`;
   return first.reason === null || first.reason === first.state ? what : `${what}: ${first.reason}`;
 }

@@ -1,22 +1,16 @@
 import type { ApiClient } from '../client/api-client.js';
-import { findServer } from '../client/find-server.js';
+import { connect } from '../client/connect.js';
 import { parseJson } from '../client/json.js';
-import type { JobJson } from '../client/wire.js';
+import type { DebugJson, JobJson } from '../client/wire.js';
 import { isFinalState } from '../client/wire.js';
-import { CliError } from '../cli-error.js';
-import { commandSettings } from '../command-settings.js';
 import type { ExitCode } from '../exit-code.js';
 import { EXIT } from '../exit-code.js';
 import type { Terminal } from '../terminal.js';
+import type { ServerOptions } from '../with-server.js';
+import { debugText } from './debug-text.js';
 import { jobDetails, jobTable } from './job-tables.js';
 
-export interface JobsOptions {
-  readonly server?: string;
-  readonly config?: string;
-  readonly json?: true;
-}
-
-export interface ListOptions extends JobsOptions {
+export interface ListOptions extends ServerOptions {
   readonly state?: string;
   readonly limit: number;
 }
@@ -28,16 +22,8 @@ export class JobsActions {
     private readonly client: ApiClient,
   ) {}
 
-  static async connect(terminal: Terminal, options: JobsOptions): Promise<JobsActions> {
-    const settings = commandSettings(terminal, options.config);
-    const client = await findServer(options.server, settings);
-    if (client !== null) return new JobsActions(terminal, client);
-    throw new CliError({
-      kind: 'no_server',
-      message: `No server runs on the data folder ${settings.storage.dataDir}.`,
-      nextStep: 'start one with `safelight serve`, or name one with --server.',
-      exitCode: EXIT.failed,
-    });
+  static async connect(terminal: Terminal, options: ServerOptions): Promise<JobsActions> {
+    return new JobsActions(terminal, await connect(terminal, options));
   }
 
   async list(options: ListOptions): Promise<ExitCode> {
@@ -48,13 +34,19 @@ export class JobsActions {
     return EXIT.done;
   }
 
-  async show(id: string, options: JobsOptions): Promise<ExitCode> {
+  async show(id: string, options: ServerOptions): Promise<ExitCode> {
     const text = await this.client.jobText(id);
     this.terminal.out(options.json ? text : jobDetails(parseJson(text) as JobJson));
     return EXIT.done;
   }
 
-  async cancel(id: string, options: JobsOptions): Promise<ExitCode> {
+  async debug(id: string, options: ServerOptions): Promise<ExitCode> {
+    const text = await this.client.debugText(id);
+    this.terminal.out(options.json ? text : debugText(parseJson(text) as DebugJson));
+    return EXIT.done;
+  }
+
+  async cancel(id: string, options: ServerOptions): Promise<ExitCode> {
     const before = await this.client.job(id);
     const { state } = isFinalState(before.state) ? before : await this.client.cancel(id);
     if (options.json) this.terminal.out(await this.client.jobText(id));

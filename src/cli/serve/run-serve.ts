@@ -16,7 +16,7 @@ export interface ServeOptions {
   readonly dataDir?: string;
 }
 
-/** Runs a server until a signal asks it to stop. */
+/** Runs a server until a signal asks it to stop, or it cannot go on. */
 export async function runServe(terminal: Terminal, options: ServeOptions): Promise<ExitCode> {
   const settings = commandSettings(terminal, options.config, overridesOf(options));
   using interruption = new Interruption();
@@ -30,7 +30,13 @@ export async function runServe(terminal: Terminal, options: ServeOptions): Promi
     throw startFailure(error, settings);
   });
   terminal.out(`Safelight listens at ${server.url} (API reference: ${server.url}/docs). Stop it with Ctrl-C.`);
-  if (!signal.aborted) await once(signal, 'abort');
+  const asked = signal.aborted ? Promise.resolve() : once(signal, 'abort');
+  const ended = await Promise.race([server.ended, asked]);
+  if (ended instanceof Error) {
+    terminal.err(`The server stopped: ${ended.message}. Accepted jobs are unharmed.`);
+    terminal.err('Next: give every server a name of its own (node_name), and start this one again.');
+    return EXIT.failed;
+  }
   const { drainMs } = settings.shutdown;
   terminal.out(`Stopping: running jobs get up to ${formatDuration(drainMs)}. A second Ctrl-C ends it at once.`);
   await server.close();

@@ -9,6 +9,12 @@ import { LOG } from '../../telemetry/log.js';
 /** Longest sleep in milliseconds: also finds what a change of the system's clock made due. */
 const LONGEST_SLEEP_MS = 60_000;
 
+/** The same where other nodes work on the same jobs: one of them may have ended before it moved what it made due. */
+const LONGEST_SHARED_SLEEP_MS = 1000;
+
+/** One look serves all jobs that come within this time, in milliseconds: a burst would cost one each. */
+const GATHER_MS = 20;
+
 /** Pause after the store failed, in milliseconds. */
 const STORE_PAUSE_MS = 1000;
 
@@ -30,10 +36,10 @@ export class DueJobs {
   start(): void {
     this.unsubscribe = this.events.onAny(({ body }) => {
       // A retry or a deadline may be due before the timer that runs.
-      if (body.type === 'state' && (body.state === 'scheduled' || body.state === 'queued')) {
-        this.askedAgain = true;
-        this.plan(0);
-      }
+      const mayBeDue = body.type === 'state' && (body.state === 'scheduled' || body.state === 'queued');
+      if (!mayBeDue || this.askedAgain) return;
+      this.askedAgain = true;
+      this.plan(GATHER_MS);
     });
     this.plan(0);
   }
@@ -61,11 +67,12 @@ export class DueJobs {
       this.events.publish(await this.store.promoteDue(now));
       this.events.publish(await this.store.expireDue(now));
       const dueAt = await this.store.nextDueAt();
-      sleepMs = dueAt === null ? LONGEST_SLEEP_MS : Math.min(LONGEST_SLEEP_MS, Math.max(1, dueAt - this.clock.now()));
+      const longest = this.store.isShared ? LONGEST_SHARED_SLEEP_MS : LONGEST_SLEEP_MS;
+      sleepMs = dueAt === null ? longest : Math.min(longest, Math.max(1, dueAt - this.clock.now()));
     } catch (error) {
       this.log.error({ err: error }, 'due jobs could not be moved');
     }
     // What came while the store was asked may be due before what the store knew.
-    if (this.unsubscribe !== null) this.plan(this.askedAgain ? 0 : sleepMs);
+    if (this.unsubscribe !== null) this.plan(this.askedAgain ? GATHER_MS : sleepMs);
   }
 }

@@ -27,6 +27,8 @@ const REQUEST = generationRequest({
 });
 const PLACEMENT = {
   stagingDir: '/staging',
+  solo: true,
+  resumeFrom: '/checkpoints/job',
   previewIntervalMs: 0,
   checkpointIntervalMs: 5_000,
   inputPath: (ref: ImageRef) => `/inputs/${imageFileName(ref)}`,
@@ -53,6 +55,10 @@ describe('planFor', () => {
       trueCfgScale: 4,
       numFrames: 16,
       checkpointIntervalMs: 5_000,
+      solo: true,
+      resumeFrom: '/checkpoints/job',
+      maxImages: null,
+      isReduced: false,
     });
     expect(Object.keys(plan.model)).not.toContain('pinned');
   });

@@ -56,6 +56,8 @@ export interface ExecutionPlan {
   readonly seeds: readonly string[];
   readonly width: number;
   readonly height: number;
+  /** Smaller than asked for: the ladder's last rung was taken. */
+  readonly isReduced: boolean;
   /** Null: the pipeline's own number, or a picture. */
   readonly numFrames: number | null;
   readonly scheduler: string;
@@ -70,6 +72,12 @@ export interface ExecutionPlan {
   readonly fileMetadata: Readonly<Record<string, string>>;
   /** Forwards of a fixed number of rows, so that the bits depend on nobody else. */
   readonly exact: boolean;
+  /** Forwards of its own: it was there when workers died. */
+  readonly solo: boolean;
+  /** Most images in one forward, under what the worker measured; null: no bound of ours. */
+  readonly maxImages: number | null;
+  /** Absolute path of a checkpoint to go on from; null: from the beginning. */
+  readonly resumeFrom: string | null;
   /** Milliseconds between preview frames; 0: none. */
   readonly previewIntervalMs: number;
   /** Milliseconds between checkpoints; 0: only when suspended or out of memory. */
@@ -79,6 +87,8 @@ export interface ExecutionPlan {
 /** Where an attempt of a job finds and leaves its files, and what it tells on the way. */
 export interface AttemptPlacement {
   readonly stagingDir: string;
+  readonly solo: boolean;
+  readonly resumeFrom: string | null;
   readonly previewIntervalMs: number;
   readonly checkpointIntervalMs: number;
   /** Absolute path of a picture of the job's request. */
@@ -105,6 +115,7 @@ export function planFor(
     seeds: seedsOf(request),
     width: request.width,
     height: request.height,
+    isReduced: false,
     numFrames: request.num_frames ?? null,
     scheduler: request.scheduler,
     schedulerOptions: request.scheduler_options,
@@ -115,6 +126,9 @@ export function planFor(
     stagingDir: placement.stagingDir,
     fileMetadata: { prompt: request.prompt, job: job.id },
     exact: request.exact,
+    solo: placement.solo,
+    maxImages: null,
+    resumeFrom: placement.resumeFrom,
     previewIntervalMs: placement.previewIntervalMs,
     checkpointIntervalMs: placement.checkpointIntervalMs,
   };

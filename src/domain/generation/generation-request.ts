@@ -81,6 +81,8 @@ export interface GenerationRequest {
   /** Epoch milliseconds; a job that has not ended by then expires. */
   readonly finish_by: number | null;
   readonly time_budget_ms: number | null;
+  /** Told when the job is final; null: nobody. An `http` or `https` address. */
+  readonly webhook: string | null;
   readonly metadata: Readonly<Record<string, string>>;
 }
 

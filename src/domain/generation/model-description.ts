@@ -34,6 +34,8 @@ export interface ModelDescription {
   /** Absolute path of the folder that describes a single file; null for the other kinds of source. */
   readonly config: string | null;
   readonly pipelineClass: string;
+  /** Components with weights by their names in the pipeline, with the bytes of their files; null: the files do not tell. */
+  readonly components: Readonly<Record<string, number | null>>;
   readonly family: PipelineFamily;
   /** Null: the worker's default for its device. */
   readonly dtype: 'float32' | 'float16' | 'bfloat16' | null;

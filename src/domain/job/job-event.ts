@@ -1,4 +1,4 @@
-import type { Fidelity } from '../degradation/degradation.js';
+import type { Degradation, Fidelity, RungName } from '../degradation/degradation.js';
 import type { JobState } from './job-state.js';
 import type { Progress } from './job.js';
 import type { Phase } from './phase.js';
@@ -8,7 +8,12 @@ export type JobEventBody =
   | { readonly type: 'state'; readonly state: JobState; readonly attempt: number }
   | { readonly type: 'phase'; readonly phase: Phase; readonly attempt: number }
   | { readonly type: 'progress'; readonly progress: Progress }
-  | { readonly type: 'degradation'; readonly rung: string; readonly fidelity: Fidelity; readonly cause: string }
+  | {
+      readonly type: 'degradation';
+      readonly rung: RungName;
+      readonly fidelity: Fidelity;
+      readonly cause: Degradation['cause'];
+    }
   | { readonly type: 'artifact'; readonly index: number; readonly sha256: string; readonly seed: string }
   /** The last event of a job; whoever shows it reads the job beside it. */
   | { readonly type: 'final' };

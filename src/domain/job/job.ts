@@ -1,6 +1,7 @@
 import type { Degradation } from '../degradation/degradation.js';
 import type { Failure } from '../failure/failure.js';
 import type { GenerationRequest } from '../generation/generation-request.js';
+import type { WorkerMemory } from '../placement/worker-description.js';
 import type { Phase, PhaseTiming } from './phase.js';
 import type { JobState } from './job-state.js';
 
@@ -18,6 +19,18 @@ export interface Job {
   /** When a `scheduled` job becomes due; null in other states. */
   readonly runAt: number | null;
   readonly cancelRequestedAt: number | null;
+  /** Who submitted it, for fairness among callers; empty: nobody in particular. Never shown. */
+  readonly client: string;
+  /** Id of the node that runs it; null unless `running`. */
+  readonly node: string | null;
+  /** Rungs of the ladder its next attempt stands on, in the order they were taken. */
+  readonly degradations: readonly Degradation[];
+  /** Its next attempt has a device to itself: it was there when workers died. */
+  readonly solo: boolean;
+  /** Workers that could not run it, as `<node name>/<worker id>`. */
+  readonly avoids: readonly string[];
+  /** Where its next attempt goes on; null: at the beginning. */
+  readonly checkpoint: StoredCheckpoint | null;
   readonly progress: Progress | null;
   readonly attempts: readonly Attempt[];
   readonly artifacts: readonly Artifact[];
@@ -25,6 +38,17 @@ export interface Job {
   readonly effective: Effective | null;
   /** Why it ended in `failed` or `expired`, or the last failure while it waits for a retry. */
   readonly failure: Failure | null;
+}
+
+/** A request's state at a step, kept by the artifact store. */
+export interface StoredCheckpoint {
+  /** Where the artifact store keeps it. */
+  readonly key: string;
+  /** Denoising steps done. */
+  readonly step: number;
+  readonly bytes: number;
+  /** Number of the attempt that left it. */
+  readonly attempt: number;
 }
 
 /** Progress of the current attempt. */
@@ -46,6 +70,8 @@ export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number];
 export interface Attempt {
   /** From 1. */
   readonly number: number;
+  /** Name of the node that claimed it. */
+  readonly node: string | null;
   /** Null until a worker had it. */
   readonly worker: string | null;
   readonly device: string | null;
@@ -61,6 +87,8 @@ export interface Attempt {
   readonly degradations: readonly Degradation[];
   /** Step it continued from; null when it began at the beginning. */
   readonly resumedFromStep: number | null;
+  /** Memory of the device when the attempt ended; null while it runs and when the worker could not tell. */
+  readonly memory: WorkerMemory | null;
 }
 
 /** A stored picture. */

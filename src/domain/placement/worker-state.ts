@@ -8,7 +8,8 @@ const TRANSITIONS: Record<WorkerState, readonly WorkerState[]> = {
   busy: ['ready', 'draining', 'defunct', 'stopped'],
   draining: ['stopped', 'defunct'],
   defunct: ['starting', 'stopped'],
-  stopped: [],
+  // Only one that was drained.
+  stopped: ['starting'],
 };
 
 export function canWorkerMove(from: WorkerState, to: WorkerState): boolean {

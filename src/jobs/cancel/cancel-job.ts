@@ -5,17 +5,16 @@ import type { Job } from '../../domain/job/job.js';
 import { Clock } from '../ports/clock.port.js';
 import { JobEvents } from '../ports/job-events.port.js';
 import { JobStore } from '../ports/job-store.port.js';
-import { CancelRequests } from './cancel-requests.js';
 
 /**
- * Cancels a job: at once while it waits, at the next step while it runs. A job that is final already is left as it is.
+ * Cancels a job: at once while it waits, at the next step while it runs, whichever node runs it. A job that is final
+ * already is left as it is.
  */
 @Injectable()
 export class CancelJob {
   constructor(
     private readonly store: JobStore,
     private readonly events: JobEvents,
-    private readonly requests: CancelRequests,
     private readonly clock: Clock,
   ) {}
 
@@ -27,7 +26,7 @@ export class CancelJob {
     const { job, events } = await this.store.requestCancel(id, this.clock.now());
     if (job === null) return null;
     this.events.publish(events);
-    if (job.state === 'running') this.requests.request(id);
-    return { job, changed: job.cancelRequestedAt !== null || job.state === 'cancelled' };
+    if (job.state === 'running') this.events.publishCancel(id);
+    return { job, changed: !isFinal(job.state) || job.state === 'cancelled' };
   }
 }

@@ -16,7 +16,12 @@ const ip_adapter = { id: 'face', image };
 function resolve(pipelineClass: string, input: Partial<GenerationInput>) {
   const model = modelDescription({ ...ABLE, pipelineClass });
   const models = { list: () => [model], find: () => model, default: () => model };
-  return resolveRequest({ prompt: 'a red circle', ...input }, models, 0, () => '77');
+  return resolveRequest({ prompt: 'a red circle', ...input }, models, {
+    now: 0,
+    webhooksEnabled: false,
+    timeBudgetMs: null,
+    drawSeed: () => '77',
+  });
 }
 function problemsOf(pipelineClass: string, input: Partial<GenerationInput>) {
   const resolution = resolve(pipelineClass, input);

@@ -35,6 +35,7 @@ export interface GenerationInput {
   /** Epoch milliseconds. */
   readonly finish_by?: number;
   readonly time_budget_ms?: number;
+  readonly webhook?: string;
   readonly metadata?: Readonly<Record<string, string>>;
 }
 

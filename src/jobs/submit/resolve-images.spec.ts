@@ -34,7 +34,12 @@ const huge = new Picture(pngHeader(8001, 8000));
 const heavy = new Picture(Buffer.concat([Buffer.from(PICTURES['a PNG'], 'base64'), Buffer.alloc(20 * 1024 * 1024)]));
 
 const resolve = (input: Partial<GenerationInput>) =>
-  resolveRequest({ prompt: 'a red circle', ...input }, MODELS, 0, () => '77');
+  resolveRequest({ prompt: 'a red circle', ...input }, MODELS, {
+    now: 0,
+    webhooksEnabled: false,
+    timeBudgetMs: null,
+    drawSeed: () => '77',
+  });
 function accepted(input: Partial<GenerationInput>) {
   const resolution = resolve(input);
   if (!resolution.ok) throw new Error(JSON.stringify(resolution.problems));

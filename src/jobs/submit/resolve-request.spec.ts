@@ -11,6 +11,7 @@ const model = (id: string, family: 'sd15' | 'flux', isDefault: boolean): ModelDe
   id,
   source: `/models/${id}`,
   pipelineClass: 'StableDiffusionPipeline',
+  components: {},
   family,
   dtype: null,
   variant: null,
@@ -35,7 +36,12 @@ const MODELS = {
 };
 
 const resolve = (input: Partial<GenerationInput>) =>
-  resolveRequest({ prompt: 'a red circle', ...input }, MODELS, NOW, () => '77');
+  resolveRequest({ prompt: 'a red circle', ...input }, MODELS, {
+    now: NOW,
+    webhooksEnabled: false,
+    timeBudgetMs: null,
+    drawSeed: () => '77',
+  });
 function accepted(input: Partial<GenerationInput>) {
   const resolution = resolve(input);
   if (!resolution.ok) throw new Error(JSON.stringify(resolution.problems));
@@ -63,6 +69,7 @@ describe('resolveRequest', () => {
       start_by: null,
       finish_by: null,
       time_budget_ms: null,
+      webhook: null,
       metadata: {},
     });
   });

@@ -8,6 +8,7 @@ import type { FieldProblem, GenerationInput } from './generation-input.js';
 import { ProblemList } from './problem-list.js';
 import { resolveLoras } from './resolve-add-on.js';
 import { resolveImages } from './resolve-images.js';
+import { resolveWebhook } from './webhook-url.js';
 
 /** Scales above this burn out in every model; the bound of `guidance_scale` says the same. */
 const MAX_TRUE_CFG_SCALE = 30;
@@ -25,16 +26,23 @@ interface Models {
   list(): readonly ModelDescription[];
 }
 
+/** What decides beside the model. */
+export interface Terms {
+  /** Epoch milliseconds. */
+  readonly now: number;
+  readonly webhooksEnabled: boolean;
+  /** For requests that name none; null: no budget. */
+  readonly timeBudgetMs: number | null;
+  /** Asked only when no seed was given. */
+  drawSeed(): string;
+}
+
 /**
  * Fills in the model's defaults and checks every field against the model's limits. Reports all problems at once, each with
- * field, value and limit, so that a person mends a request in one go. `drawSeed` is asked only when no seed was given.
+ * field, value and limit, so that a person mends a request in one go.
  */
-export function resolveRequest(
-  input: GenerationInput,
-  models: Models,
-  now: number,
-  drawSeed: () => string,
-): Resolution {
+export function resolveRequest(input: GenerationInput, models: Models, terms: Terms): Resolution {
+  const { now } = terms;
   const model = input.model === undefined ? models.default() : models.find(input.model);
   if (model === null) {
     const known = models.list().map(({ id }) => id);
@@ -67,7 +75,7 @@ export function resolveRequest(
   const numImages = problems.range('num_images', input.num_images ?? 1, 1, limits.max_num_images);
   if (input.prompt.trim() === '') problems.add('prompt', 'must not be empty', input.prompt, { min_chars: 1 });
   const scheduler = resolveScheduler(input, model, problems);
-  const seed = input.seed ?? drawSeed();
+  const seed = input.seed ?? terms.drawSeed();
   const highest = maxSeed(Math.max(numImages, 1));
   if (BigInt(seed) < 0n || BigInt(seed) > highest) {
     const message = `must be from 0 to ${highest}, so that every image has a seed below 2^63`;
@@ -114,7 +122,8 @@ export function resolveRequest(
     max_degradation: input.max_degradation ?? 'reduced',
     start_by: input.start_by ?? null,
     finish_by: input.finish_by ?? null,
-    time_budget_ms: input.time_budget_ms ?? null,
+    time_budget_ms: input.time_budget_ms ?? terms.timeBudgetMs,
+    webhook: resolveWebhook(input.webhook, terms, problems),
     metadata: input.metadata ?? {},
   };
   return problems.all.length > 0 ? { ok: false, problems: problems.all } : { ok: true, request, files: images.files };

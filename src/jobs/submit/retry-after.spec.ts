@@ -2,12 +2,15 @@ import { retryAfterSeconds } from './retry-after.js';
 
 describe('retryAfterSeconds', () => {
   it.each([
-    [1000, 1000, 60, 1],
-    [1000, 1000, 6, 10],
-    [1009, 1000, 60, 10],
-    [1000, 1000, 0, 30],
-    [1000, 10, 1, 60],
-  ])('for %d waiting of %d at %d a minute is %d', (waiting, limit, finished, seconds) => {
-    expect(retryAfterSeconds(waiting, limit, finished)).toBe(seconds);
+    [1, 60, 1],
+    [1, 6, 10],
+    [10, 60, 10],
+    [1, 0, 30],
+    [991, 1, 60],
+    // Another node's jobs came and went meanwhile.
+    [0, 60, 1],
+    [-3, 6, 1],
+  ])('for %d places at %d a minute is %d', (places, finished, seconds) => {
+    expect(retryAfterSeconds(places, finished)).toBe(seconds);
   });
 });

@@ -2,15 +2,19 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { modelDescription } from '../../../test/support/api.js';
+import { modelDescription, workerDescription } from '../../../test/support/api.js';
+import { attemptRecord, claimer } from '../../../test/support/jobs.js';
 import { PICTURES } from '../../../test/support/pictures.js';
 import { FilesystemArtifactStore } from '../../artifacts/filesystem-artifact-store.js';
 import { QueueConfig } from '../../config/queue.config.js';
 import { StorageConfig } from '../../config/storage.config.js';
+import { WebhooksConfig } from '../../config/webhooks.config.js';
+import type { WorkerDescription } from '../../domain/placement/worker-description.js';
 import { InProcessJobEvents } from '../../events/in-process-job-events.js';
 import { SqliteJobStore } from '../../persistence/sqlite/sqlite-job-store.js';
 import { ArtifactStoreUnavailableError } from '../ports/artifact-store.port.js';
 import { StoreUnavailableError } from '../ports/job-store.port.js';
+import { QueryWorkers } from '../query/query-workers.js';
 import { Picture } from './picture.js';
 import { SubmitJobs } from './submit-jobs.js';
 
@@ -23,6 +27,7 @@ describe('SubmitJobs', () => {
   let artifactsDir: string;
   let artifacts: FilesystemArtifactStore;
   let submitJobs: SubmitJobs;
+  let workers: WorkerDescription[];
   const clock = { at: Date.UTC(2026, 0, 1), now: () => clock.at };
   const shapes = modelDescription({ capabilities: ['text_to_image', 'image_to_image', 'inpaint'] });
   const models = {
@@ -30,18 +35,43 @@ describe('SubmitJobs', () => {
     find: (id: string) => (id === shapes.id ? shapes : null),
     default: () => shapes,
   };
+  const submitJobsOver = (jobs: SqliteJobStore, events = new InProcessJobEvents()) =>
+    new SubmitJobs(
+      jobs,
+      events,
+      models,
+      clock,
+      new QueueConfig({ maxWaiting: 3 }),
+      artifacts,
+      new WebhooksConfig(),
+      // The embedded store has no other nodes to ask.
+      new QueryWorkers(jobs, { list: () => workers }, undefined as never, { id: 'a', name: 'here' }, clock),
+    );
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'safelight-submit-'));
     store = await SqliteJobStore.open({ path: join(folder, 'jobs.sqlite') });
     artifactsDir = join(folder, 'artifacts');
     artifacts = new FilesystemArtifactStore(new StorageConfig({ dataDir: folder, artifactsDir }));
-    const queue = new QueueConfig({ maxWaiting: 3 });
-    submitJobs = new SubmitJobs(store, new InProcessJobEvents(), models, clock, queue, artifacts);
+    workers = [workerDescription()];
+    submitJobs = submitJobsOver(store);
   });
   afterEach(async () => {
     await store.close();
     rmSync(folder, { recursive: true, force: true });
   });
+
+  /** The store, whose answer to an insert is lost; `isGone`: it answers nothing after it. */
+  function breaking({ written, isGone }: { written: boolean; isGone: boolean }): SqliteJobStore {
+    const died = () => Promise.reject(new StoreUnavailableError('its thread died'));
+    const insert = async (...args: Parameters<typeof store.insert>) => {
+      if (written) await store.insert(...args);
+      return died();
+    };
+    return Object.create(store, {
+      insert: { value: insert },
+      ...(isGone && { get: { value: died } }),
+    }) as SqliteJobStore;
+  }
 
   it('gives the job of a key again, also when the request could not be accepted any more', async () => {
     const input = { prompt: 'a red circle', start_by: clock.at + 100 };
@@ -54,14 +84,16 @@ describe('SubmitJobs', () => {
     expect((await submitJobs.submit([input], 'another key')).outcome).toBe('invalid');
   });
 
-  it('refuses what would not fit into the queue, whole, and says when to come back', async () => {
-    const result = await submitJobs.submit(
-      Array.from({ length: 4 }, () => ({ prompt: 'a red circle' })),
-      null,
-      true,
-    );
-    expect(result).toMatchObject({ outcome: 'queue_full', waiting: 0, limit: 3 });
-    expect((await store.countByState()).queued).toBe(0);
+  const circles = (count: number) => Array.from({ length: count }, () => ({ prompt: 'a red circle' }));
+
+  it('refuses what does not fit into the queue now, whole, and says when all of it is likely to', async () => {
+    await submitJobs.submit(circles(3), null, { batch: true });
+    const claimed = await store.claimNext([{ model: 'shapes', bonusMs: 0, maxPixels: null }], claimer(), clock.at);
+    await store.completeIfClaimed(claimed!.claim, attemptRecord(), { artifacts: [], effective: {} }, clock.at);
+    // One was done in the last minute, two places have to come free.
+    const result = await submitJobs.submit(circles(3), null, { batch: true });
+    expect(result).toMatchObject({ outcome: 'queue_full', waiting: 2, limit: 3, retryAfterSeconds: 60 });
+    expect((await store.countByState()).queued).toBe(2);
   });
 
   it('takes nothing more once it is closed, but still knows what it took', async () => {
@@ -70,6 +102,32 @@ describe('SubmitJobs', () => {
     submitJobs.close();
     expect((await submitJobs.submit([input], 'key')).outcome).toBe('existing');
     expect(await submitJobs.submit([input], null)).toEqual({ outcome: 'not_serving', retryAfterSeconds: 5 });
+  });
+
+  describe('on a store that breaks before it has said what became of the rows', () => {
+    const both = [{ prompt: 'a red circle' }, { prompt: 'a blue star' }];
+
+    it('tells what was accepted, to the caller and to whoever waits for jobs', async () => {
+      const events = new InProcessJobEvents();
+      const heard: string[] = [];
+      events.onAny(({ jobId }) => heard.push(jobId));
+      const result = await submitJobsOver(breaking({ written: true, isGone: false }), events).submit(both, 'key');
+      if (result.outcome !== 'accepted') throw new Error(JSON.stringify(result));
+      const ids = result.jobs.map(({ id }) => id);
+      expect(result.jobs.map(({ request }) => request.prompt)).toEqual(['a red circle', 'a blue star']);
+      expect(heard).toEqual(ids);
+      expect(await submitJobs.submit(both, 'key')).toMatchObject({ outcome: 'existing', jobs: [{ id: ids[0] }, {}] });
+    });
+
+    it('says that nothing was accepted when nothing was', async () => {
+      const broken = submitJobsOver(breaking({ written: false, isGone: false }));
+      await expect(broken.submit(both, 'key')).rejects.toThrow(StoreUnavailableError);
+    });
+
+    it('does not say so when it cannot know', async () => {
+      const result = await submitJobsOver(breaking({ written: true, isGone: true })).submit(both, 'key');
+      expect(result).toEqual({ outcome: 'unknown', retryAfterSeconds: 5 });
+    });
   });
 
   describe('with pictures', () => {
@@ -93,8 +151,9 @@ describe('SubmitJobs', () => {
       });
       const stored = await store.get(id);
       expect(stored?.request).toEqual(request);
-      expect(readFileSync(artifacts.inputPath(id, request.init_image!))).toEqual(PNG);
-      expect(readFileSync(artifacts.inputPath(id, request.mask_image!))).toEqual(WEBP);
+      const attempt = { jobId: id, token: 1 };
+      expect(readFileSync(await artifacts.inputPath(attempt, request.init_image!))).toEqual(PNG);
+      expect(readFileSync(await artifacts.inputPath(attempt, request.mask_image!))).toEqual(WEBP);
       expect(await new FilesystemArtifactStore(storage()).abandonedInputs()).toEqual([]);
     });
 
@@ -119,13 +178,13 @@ describe('SubmitJobs', () => {
     });
 
     it('keeps nothing of what the queue has no room for', async () => {
-      const result = await submitJobs.submit([again(), again(), again(), again()], null, true);
-      expect(result).toMatchObject({ outcome: 'queue_full', waiting: 0 });
+      await submitJobs.submit(circles(3), null, { batch: true });
+      expect(await submitJobs.submit([again()], null)).toMatchObject({ outcome: 'queue_full', waiting: 3 });
       expect(folders()).toEqual([]);
     });
 
     it('keeps nothing of a batch of which one is refused', async () => {
-      const result = await submitJobs.submit([again(), { prompt: '' }], null, true);
+      const result = await submitJobs.submit([again(), { prompt: '' }], null, { batch: true });
       expect(result).toMatchObject({ outcome: 'invalid', problems: [{ field: 'requests[1].prompt' }] });
       expect(folders()).toEqual([]);
     });
@@ -141,31 +200,23 @@ describe('SubmitJobs', () => {
       const full = Object.create(store, {
         insert: { value: () => Promise.reject(new StoreUnavailableError('the disk is full')) },
       }) as SqliteJobStore;
-      const queue = new QueueConfig({ maxWaiting: 3 });
-      const submit = new SubmitJobs(full, new InProcessJobEvents(), models, clock, queue, artifacts);
+      const submit = submitJobsOver(full);
       await expect(submit.submit([again()], null)).rejects.toThrow(StoreUnavailableError);
       expect(folders()).toEqual([]);
     });
 
-    it.each([
-      ['the next start', 'the store cannot say whether it has the job', false],
-      ['the job', 'the store had written it before it broke', true],
-    ])('leaves the pictures to %s when %s', async (_, __, written) => {
-      const broken = Object.create(store, {
-        insert: {
-          value: async (...args: Parameters<typeof store.insert>) => {
-            if (written) await store.insert(...args);
-            throw new StoreUnavailableError('its thread died');
-          },
-        },
-        ...(written ? {} : { get: { value: () => Promise.reject(new StoreUnavailableError('its thread died')) } }),
-      }) as SqliteJobStore;
-      const queue = new QueueConfig({ maxWaiting: 3 });
-      const submit = new SubmitJobs(broken, new InProcessJobEvents(), models, clock, queue, artifacts);
-      await expect(submit.submit([again()], null)).rejects.toThrow(StoreUnavailableError);
+    it('leaves the pictures to the next start when the store cannot say whether it has the job', async () => {
+      const result = await submitJobsOver(breaking({ written: false, isGone: true })).submit([again()], null);
+      expect(result).toEqual({ outcome: 'unknown', retryAfterSeconds: 5 });
       expect(await new FilesystemArtifactStore(storage()).abandonedInputs()).toEqual(folders());
       expect(folders()).toHaveLength(1);
-      expect((await store.countByState()).queued).toBe(written ? 1 : 0);
+    });
+
+    it('keeps the pictures of a job that was stored, though the store broke before it said so', async () => {
+      const result = await submitJobsOver(breaking({ written: true, isGone: false })).submit([again()], null);
+      expect(result.outcome).toBe('accepted');
+      expect(folders()).toHaveLength(1);
+      expect(await new FilesystemArtifactStore(storage()).abandonedInputs()).toEqual([]);
     });
   });
 

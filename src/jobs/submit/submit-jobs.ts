@@ -4,16 +4,22 @@ import { Injectable } from '@nestjs/common';
 import { uuidv7 } from 'uuidv7';
 
 import { QueueConfig } from '../../config/queue.config.js';
+import { WebhooksConfig } from '../../config/webhooks.config.js';
+import type { JobEvent } from '../../domain/job/job-event.js';
 import type { Job } from '../../domain/job/job.js';
 import type { InputFile } from '../ports/artifact-store.port.js';
 import { ArtifactStore } from '../ports/artifact-store.port.js';
 import { Clock } from '../ports/clock.port.js';
 import { JobEvents } from '../ports/job-events.port.js';
 import type { Idempotency, InsertResult, NewJob } from '../ports/job-store.port.js';
-import { JobStore } from '../ports/job-store.port.js';
+import { JobStore, StoreUnavailableError } from '../ports/job-store.port.js';
 import { ModelCatalog } from '../ports/model-catalog.port.js';
+import { QueryWorkers } from '../query/query-workers.js';
+import type { DeadlineRefusal } from './check-deadlines.js';
+import { checkDeadlines } from './check-deadlines.js';
 import type { FieldProblem, GenerationInput } from './generation-input.js';
 import { retryAfterSeconds } from './retry-after.js';
+import type { Terms } from './resolve-request.js';
 import { resolveRequest } from './resolve-request.js';
 
 export type SubmitResult =
@@ -21,8 +27,12 @@ export type SubmitResult =
   /** The idempotency key was used before with the same body. */
   | { readonly outcome: 'existing'; readonly jobs: readonly Job[] }
   | { readonly outcome: 'conflict'; readonly jobId: string }
-  /** The node stops. */
+  /** The store broke before it said what became of the rows, and does not answer now: they may be there. */
+  | { readonly outcome: 'unknown'; readonly retryAfterSeconds: number }
+  /** The node stops, or takes no more work. */
   | { readonly outcome: 'not_serving'; readonly retryAfterSeconds: number }
+  /** A deadline cannot be met. Nothing was written. */
+  | DeadlineRefusal
   | { readonly outcome: 'invalid'; readonly problems: readonly FieldProblem[] }
   | {
       readonly outcome: 'queue_full';
@@ -31,8 +41,16 @@ export type SubmitResult =
       readonly retryAfterSeconds: number;
     };
 
-/** A node that stops is back, or replaced, in about this time. */
-const STOPPING_RETRY_SECONDS = 5;
+/** Who submits, and how. */
+interface Origin {
+  /** As in {@link NewJob}. */
+  readonly client?: string;
+  /** Problems name their input as `requests[i].field`. */
+  readonly batch?: boolean;
+}
+
+/** A node that stops or a store that went away is back, or replaced, in about this time. */
+const AWAY_RETRY_SECONDS = 5;
 
 /** Seeds are drawn below 2^32: every client can hold them, and they can be typed. */
 const DRAWN_SEED_BOUND = 2 ** 32;
@@ -59,61 +77,111 @@ export class SubmitJobs {
     private readonly clock: Clock,
     private readonly queue: QueueConfig,
     private readonly artifacts: ArtifactStore,
+    private readonly webhooks: WebhooksConfig,
+    private readonly workers: QueryWorkers,
   ) {}
 
-  /** All inputs become jobs, or none. Problems name their input as `requests[i].field` when there are several. */
+  /** All inputs become jobs, or none. */
   async submit(
     inputs: readonly GenerationInput[],
     idempotencyKey: string | null,
-    batch = false,
+    { client = '', batch = false }: Origin = {},
   ): Promise<SubmitResult> {
-    const now = this.clock.now();
+    const terms = this.terms();
+    const prefixOf = (index: number) => (batch ? `requests[${index}].` : '');
     const problems: FieldProblem[] = [];
     const submissions = inputs.flatMap((input, index): Submission[] => {
-      const resolution = resolveRequest(input, this.models, now, () => randomInt(DRAWN_SEED_BOUND).toString());
+      const resolution = resolveRequest(input, this.models, terms);
       if (resolution.ok) {
         const { request, files } = resolution;
-        return [{ job: { id: uuidv7(), request, runAt: null, createdAt: now }, files }];
+        return [{ job: { id: uuidv7(), request, client, runAt: null, createdAt: terms.now }, files }];
       }
-      const prefix = batch ? `requests[${index}].` : '';
-      problems.push(...resolution.problems.map((problem) => ({ ...problem, field: prefix + problem.field })));
+      problems.push(...resolution.problems.map((problem) => ({ ...problem, field: prefixOf(index) + problem.field })));
       return [];
     });
-    const idempotency = idempotencyKey === null ? null : { key: idempotencyKey, requestHash: hashOf(inputs) };
-    if (problems.length > 0 || this.closed) {
+    const refusal =
+      problems.length > 0 ? ({ outcome: 'invalid', problems } as const) : await this.refusal(submissions, prefixOf);
+    const idempotency = idempotencyKey === null ? null : { client, key: idempotencyKey, requestHash: hashOf(inputs) };
+    if (refusal !== null) {
       // Who repeats a request that was accepted gets its job, also when it could not be accepted any more.
       const earlier = idempotency === null ? null : await this.store.findSubmission(idempotency);
-      if (earlier?.outcome === 'existing') return earlier;
-      if (problems.length > 0) return { outcome: 'invalid', problems };
-      return { outcome: 'not_serving', retryAfterSeconds: STOPPING_RETRY_SECONDS };
+      return earlier?.outcome === 'existing' ? earlier : refusal;
     }
-    return this.answer(await this.insert(submissions, idempotency));
+    return this.answer(await this.insert(submissions, idempotency), inputs.length);
   }
 
-  /** Takes nothing more: the node stops. */
+  /** What decides about requests beside their models. */
+  terms(): Terms {
+    const { timeBudgetMs } = this.queue;
+    return {
+      now: this.clock.now(),
+      webhooksEnabled: this.webhooks.secret !== null,
+      timeBudgetMs: timeBudgetMs === 0 ? null : timeBudgetMs,
+      drawSeed: () => randomInt(DRAWN_SEED_BOUND).toString(),
+    };
+  }
+
+  /** Takes nothing more: the node stops or drains. */
   close(): void {
     this.closed = true;
   }
 
-  private async insert(submissions: readonly Submission[], idempotency: Idempotency | null): Promise<InsertResult> {
+  /** Why submissions without a problem are not taken all the same; null: nothing stands against them so far. */
+  private async refusal(
+    submissions: readonly Submission[],
+    prefixOf: (index: number) => string,
+  ): Promise<Extract<SubmitResult, { outcome: 'not_serving' }> | DeadlineRefusal | null> {
+    if (this.closed) return { outcome: 'not_serving', retryAfterSeconds: AWAY_RETRY_SECONDS };
+    const requests = submissions.map(({ job }) => job.request);
+    return checkDeadlines(requests, { store: this.store, workers: this.workers, now: this.clock.now(), prefixOf });
+  }
+
+  private async insert(
+    submissions: readonly Submission[],
+    idempotency: Idempotency | null,
+  ): Promise<InsertResult | null> {
     const jobs = submissions.map(({ job }) => job);
-    const bound = { maxWaiting: this.queue.maxWaiting };
     const withFiles = submissions.filter(({ files }) => files.length > 0);
-    if (withFiles.length === 0) return this.store.insert(jobs, bound, idempotency);
+    if (withFiles.length === 0) return this.insertRows(jobs, idempotency);
     const foreseen = await this.foreseen(jobs.length, idempotency);
     if (foreseen !== null) return foreseen;
     try {
       for (const { job, files } of withFiles) await this.artifacts.storeInputs(job.id, files);
+      const result = await this.insertRows(jobs, idempotency);
+      if (result?.outcome === 'inserted') await this.settleInputs(withFiles);
+      // Rows that may be there may name them: the next start can tell.
+      else if (result !== null) await this.dropInputs(withFiles);
+      return result;
     } catch (error) {
       await this.dropInputs(withFiles);
       throw error;
     }
-    const result = await this.store.insert(jobs, bound, idempotency).catch(async (error: unknown) => {
-      await this.dropUnlessInserted(withFiles);
-      throw error;
-    });
-    await (result.outcome === 'inserted' ? this.settleInputs(withFiles) : this.dropInputs(withFiles));
-    return result;
+  }
+
+  /** Null: whether the rows were written is not known. Rejects when they were not. */
+  private async insertRows(jobs: readonly NewJob[], idempotency: Idempotency | null): Promise<InsertResult | null> {
+    try {
+      return await this.store.insert(jobs, { maxWaiting: this.queue.maxWaiting }, idempotency);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error;
+      const written = await this.written(jobs).catch(() => null);
+      // A store that breaks while it answers a commit has all of the rows or none.
+      if (written?.jobs.length === 0) throw error;
+      return written;
+    }
+  }
+
+  private async written(ids: readonly Pick<NewJob, 'id'>[]): Promise<Extract<InsertResult, { outcome: 'inserted' }>> {
+    const jobs: Job[] = [];
+    const events: JobEvent[] = [];
+    for (const { id } of ids) {
+      const job = await this.store.get(id);
+      if (job === null) continue;
+      jobs.push(job);
+      // Only that it is queued is ours to publish; what has come of it since, others have.
+      events.push(...(await this.store.eventsAfter(id, 0)).slice(0, 1));
+    }
+    return { outcome: 'inserted', jobs, events };
   }
 
   /** What inserting would come to, as far as it can be told without it: a refusal should not cost the writing of pictures. */
@@ -135,18 +203,8 @@ export class SubmitJobs {
     await Promise.allSettled(submissions.map(({ job }) => this.artifacts.remove(job.id)));
   }
 
-  /** A store that dies while it answers may have written the rows, all of them. If it cannot say, the next start can. */
-  private async dropUnlessInserted(submissions: readonly Submission[]): Promise<void> {
-    const [first] = submissions;
-    if (first === undefined) return;
-    const mayBeThere = await this.store.get(first.job.id).then(
-      (job) => job !== null,
-      () => true,
-    );
-    if (!mayBeThere) await this.dropInputs(submissions);
-  }
-
-  private async answer(result: InsertResult): Promise<SubmitResult> {
+  private async answer(result: InsertResult | null, count: number): Promise<SubmitResult> {
+    if (result === null) return { outcome: 'unknown', retryAfterSeconds: AWAY_RETRY_SECONDS };
     switch (result.outcome) {
       case 'inserted':
         this.events.publish(result.events);
@@ -154,7 +212,8 @@ export class SubmitJobs {
       case 'queue_full': {
         const limit = this.queue.maxWaiting;
         const finishedLastMinute = await this.store.countFinishedSince(this.clock.now() - 60_000);
-        return { ...result, limit, retryAfterSeconds: retryAfterSeconds(result.waiting, limit, finishedLastMinute) };
+        const places = result.waiting + count - limit;
+        return { ...result, limit, retryAfterSeconds: retryAfterSeconds(places, finishedLastMinute) };
       }
       default:
         return result;

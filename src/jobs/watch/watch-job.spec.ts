@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { attemptRecord, newJob, NOON, progress } from '../../../test/support/jobs.js';
+import { jest } from '@jest/globals';
+
+import { attemptRecord, claimer, newJob, NOON, progress } from '../../../test/support/jobs.js';
 import { InProcessJobEvents } from '../../events/in-process-job-events.js';
 import { SqliteJobStore } from '../../persistence/sqlite/sqlite-job-store.js';
 import type { WatchItem } from './watch-job.js';
@@ -20,6 +22,7 @@ describe('WatchJob', () => {
     watch = new WatchJob(store, events);
   });
   afterEach(async () => {
+    jest.useRealTimers();
     await store.close();
     rmSync(folder, { recursive: true, force: true });
   });
@@ -30,7 +33,7 @@ describe('WatchJob', () => {
     return job.id;
   }
   async function play(): Promise<void> {
-    const claimed = await store.claimNext([{ model: 'shapes', bonusMs: 0 }], NOON);
+    const claimed = await store.claimNext([{ model: 'shapes', bonusMs: 0, maxPixels: null }], claimer(), NOON);
     if (claimed === null) throw new Error('nothing to claim');
     events.publish(claimed.events);
     const step = progress();
@@ -55,6 +58,26 @@ describe('WatchJob', () => {
     const items = await following;
     expect(typesOf(items)).toEqual(['state', 'state', 'progress', 'state', 'final']);
     expect(items.map((item) => (item.kind === 'event' ? item.event.seq : 0))).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('reads again when events of other nodes may have been missed', async () => {
+    // Reading again after a while would hide it.
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate'] });
+    const id = await submitted();
+    // All that another node does is stored, and nothing of it is heard here.
+    events.publish = () => undefined;
+    const read = store.eventsAfter.bind(store);
+    const firstRead = Promise.withResolvers<void>();
+    store.eventsAfter = async (...args) => {
+      const found = await read(...args);
+      firstRead.resolve();
+      return found;
+    };
+    const following = collect(id);
+    await firstRead.promise;
+    await play();
+    events.publishGap();
+    expect(typesOf(await following).at(-1)).toBe('final');
   });
 
   it('goes on after the event a client saw last', async () => {

@@ -35,6 +35,7 @@ export class WatchJob {
     const wake = new Wake();
     const stops = [
       this.events.onJob(id, () => wake.set()),
+      this.events.onGap(() => wake.set()),
       ...(options.previews
         ? [
             this.events.onPreview(id, (latest) => {
@@ -73,12 +74,26 @@ export class WatchJob {
 
   /** The job once it is final, or as it stands when the signal aborts. Null: there is no such job. */
   async untilFinal(id: string, signal: AbortSignal): Promise<Job | null> {
-    const job = await this.store.get(id);
-    if (job === null || isFinal(job.state)) return job;
-    for await (const item of this.follow(id, { afterSeq: 0, previews: false, signal })) {
-      if (item.kind === 'event' && item.event.body.type === 'final') break;
+    const wake = new Wake();
+    const onAbort = () => wake.set();
+    const stops = [
+      this.events.onJob(id, ({ body }) => {
+        if (body.type === 'final') wake.set();
+      }),
+      this.events.onGap(() => wake.set()),
+      () => signal.removeEventListener('abort', onAbort),
+    ];
+    signal.addEventListener('abort', onAbort);
+    try {
+      for (;;) {
+        const isLastLook = signal.aborted;
+        const job = await this.store.get(id);
+        if (job === null || isFinal(job.state) || isLastLook) return job;
+        await wake.wait(REREAD_MS);
+      }
+    } finally {
+      for (const stop of stops) stop();
     }
-    return this.store.get(id);
   }
 
   /** True when no further event can come. The events are read after the state: `final` is stored with it. */

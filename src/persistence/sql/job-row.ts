@@ -5,12 +5,13 @@ import type { Row } from './sql-runner.js';
 
 /** Columns {@link jobsFrom} reads. */
 export const JOB_COLUMNS =
-  'id, state, request, created_at, started_at, finished_at, run_at, cancel_requested_at, progress, artifacts, effective, failure';
+  'job.id, job.state, job.request, job.created_at, job.started_at, job.finished_at, job.run_at, job.cancel_requested_at, job.client, ' +
+  'job.node, job.degradations, job.solo, job.avoids, job.checkpoint, job.progress, job.artifacts, job.effective, job.failure';
 
 /** Columns {@link jobsFrom} reads. */
 export const ATTEMPT_COLUMNS =
-  'attempt.job_id, number, worker, device, attempt.started_at, attempt.finished_at, phase, step, outcome, attempt.failure, ' +
-  'phases, peak_memory_bytes, degradations, resumed_from_step';
+  'attempt.job_id, number, attempt.node, worker, device, attempt.started_at, attempt.finished_at, phase, step, outcome, attempt.failure, ' +
+  'phases, peak_memory_bytes, attempt.degradations, resumed_from_step, memory';
 
 /** Columns {@link eventFrom} reads. */
 export const EVENT_COLUMNS = 'job_id, seq, at, body';
@@ -26,6 +27,12 @@ function jobFrom(row: Row, attempts: readonly Attempt[]): Job {
     finishedAt: row.finished_at as number | null,
     runAt: row.run_at as number | null,
     cancelRequestedAt: row.cancel_requested_at as number | null,
+    client: row.client as string,
+    node: row.node as string | null,
+    degradations: parsed(row.degradations) as Job['degradations'],
+    solo: row.solo === 1,
+    avoids: parsed(row.avoids) as Job['avoids'],
+    checkpoint: parsed(row.checkpoint) as Job['checkpoint'],
     progress: parsed(row.progress) as Job['progress'],
     attempts,
     artifacts: parsed(row.artifacts) as Job['artifacts'],
@@ -56,6 +63,7 @@ export function eventFrom(row: Row): JobEvent {
 function attemptFrom(row: Row): Attempt {
   return {
     number: row.number as number,
+    node: row.node as string | null,
     worker: row.worker as string | null,
     device: row.device as string | null,
     startedAt: row.started_at as number,
@@ -68,6 +76,7 @@ function attemptFrom(row: Row): Attempt {
     peakMemoryBytes: row.peak_memory_bytes as number | null,
     degradations: parsed(row.degradations) as Attempt['degradations'],
     resumedFromStep: row.resumed_from_step as number | null,
+    memory: parsed(row.memory) as Attempt['memory'],
   };
 }
 

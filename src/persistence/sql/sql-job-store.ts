@@ -1,45 +1,78 @@
+import type { Degradation } from '../../domain/degradation/degradation.js';
 import type { Failure } from '../../domain/failure/failure.js';
-import type { Artifact, Effective, Job, Progress } from '../../domain/job/job.js';
+import type { Artifact, Effective, Job, Progress, StoredCheckpoint } from '../../domain/job/job.js';
 import type { JobEvent, JobEventBody } from '../../domain/job/job-event.js';
 import { JOB_STATES, type JobState } from '../../domain/job/job-state.js';
+import type { Priority } from '../../domain/job/priority.js';
 import {
+  type Abandoned,
   type AttemptRecord,
   type Claim,
   type ClaimableModel,
   type ClaimedJob,
+  type Claimer,
   type Idempotency,
   type InsertResult,
   type JobFilter,
   JobStore,
   type NewJob,
+  type NextTry,
   type Recorded,
+  type RenewedClaim,
 } from '../../jobs/ports/job-store.port.js';
 import { claimFrom, eventFrom, jobsFrom } from './job-row.js';
+import type { SqlDialect } from './sql-dialect.js';
 import type { Row, SqlRunner, Statement, StatementGroup } from './sql-runner.js';
 import { requestCancel } from './statements/cancel-statements.js';
-import { claimNext } from './statements/claim-statements.js';
+import { claimable, claimNext, renewClaims } from './statements/claim-statements.js';
 import { expireDue, NEXT_DUE_AT, promoteDue } from './statements/due-statements.js';
 import { eventsAfter, insertFirst } from './statements/event-statements.js';
-import { purge, reclaimAll } from './statements/housekeeping-statements.js';
+import { purge, reclaim } from './statements/housekeeping-statements.js';
 import { earlierSubmission, insertJob, rememberSubmission, stopIfFull } from './statements/insert-statements.js';
 import {
   attemptsOf,
   COUNT_BY_STATE,
+  countAhead,
   countFinishedSince,
+  firstQueued,
   jobById,
   page,
   queuePosition,
   WAITING_MODELS,
 } from './statements/read-statements.js';
-import { complete, end, giveBack, recordPlacement, recordProgress, retry } from './statements/record-statements.js';
+import {
+  complete,
+  end,
+  giveBack,
+  recordCheckpoint,
+  recordDegradations,
+  recordProgress,
+  retry,
+} from './statements/record-statements.js';
+
+/**
+ * Claims that are tried when what one would have got was taken by another. A try is two short statements, and it misses only
+ * where another had success or has the row in hand: without a pause between them all eight cost some tens of milliseconds.
+ */
+const CLAIM_TRIES = 8;
+
+export interface SqlJobStoreOptions {
+  readonly runner: SqlRunner;
+  readonly dialect: SqlDialect;
+  readonly isShared: boolean;
+}
 
 /** The job store as statements: which ones, and what their rows mean. How they are run is the engine's. */
 export class SqlJobStore extends JobStore {
+  readonly isShared: boolean;
   private readonly runner: SqlRunner;
+  private readonly dialect: SqlDialect;
 
-  protected constructor(runner: SqlRunner) {
+  constructor({ runner, dialect, isShared }: SqlJobStoreOptions) {
     super();
     this.runner = runner;
+    this.dialect = dialect;
+    this.isShared = isShared;
   }
 
   async insert(
@@ -49,7 +82,7 @@ export class SqlJobStore extends JobStore {
   ): Promise<InsertResult> {
     const inserted = jobs.map(asInserted);
     const events = inserted.map(firstEvent);
-    const earlier = idempotency === null ? [] : earlierSubmission(idempotency.key);
+    const earlier = idempotency === null ? [] : earlierSubmission(idempotency);
     const { rows, stoppedAt } = await this.runner.run([
       ...earlier,
       stopIfFull(jobs.length, maxWaiting),
@@ -60,13 +93,16 @@ export class SqlJobStore extends JobStore {
     if (stoppedAt === null) return { outcome: 'inserted', jobs: inserted, events };
 
     const found = rows[stoppedAt] ?? [];
-    if (stoppedAt === earlier.length) return { outcome: 'queue_full', waiting: found[0]?.waiting as number };
-    return submissionFrom(found, rows[0] ?? [], idempotency?.requestHash);
+    if (idempotency === null || stoppedAt === earlier.length)
+      return { outcome: 'queue_full', waiting: found[0]?.waiting as number };
+    // Read once more, as of one moment, unless retention has just taken them.
+    const submission = await this.findSubmission(idempotency);
+    return submission ?? submissionFrom(found, rows[0] ?? [], idempotency.requestHash);
   }
 
-  async findSubmission({ key, requestHash }: Idempotency): Promise<Submission | null> {
-    const { rows, stoppedAt } = await this.runner.run(earlierSubmission(key));
-    return stoppedAt === null ? null : submissionFrom(rows[stoppedAt] ?? [], rows[0] ?? [], requestHash);
+  async findSubmission(idempotency: Idempotency): Promise<Submission | null> {
+    const { rows, stoppedAt } = await this.runner.read(earlierSubmission(idempotency));
+    return stoppedAt === null ? null : submissionFrom(rows[stoppedAt] ?? [], rows[0] ?? [], idempotency.requestHash);
   }
 
   async waitingModels(): Promise<readonly string[]> {
@@ -74,13 +110,15 @@ export class SqlJobStore extends JobStore {
   }
 
   async get(id: string): Promise<Job | null> {
-    const [jobs = [], attempts = []] = await this.rowsOf([jobById(id), attemptsOf(id)]);
+    const { rows } = await this.runner.read([jobById(id), attemptsOf(id)]);
+    const [jobs = [], attempts = []] = rows;
     return jobsFrom(jobs, attempts)[0] ?? null;
   }
 
   async list(filter: JobFilter): Promise<readonly Job[]> {
     if (filter.states?.length === 0) return [];
-    const [jobs = [], attempts = []] = await this.rowsOf(page(filter));
+    const { rows } = await this.runner.read(page(filter));
+    const [jobs = [], attempts = []] = rows;
     return jobsFrom(jobs, attempts);
   }
 
@@ -93,6 +131,16 @@ export class SqlJobStore extends JobStore {
     return (await this.rowsOfOne(countFinishedSince(since)))[0]?.n as number;
   }
 
+  async countAhead(sortAt: number): Promise<number> {
+    return (await this.rowsOfOne(countAhead(sortAt)))[0]?.n as number;
+  }
+
+  async firstQueued(priority: Priority, models: readonly string[]): Promise<{ id: string; model: string } | null> {
+    if (models.length === 0) return null;
+    const [row] = await this.rowsOfOne(firstQueued(priority, models));
+    return row === undefined ? null : { id: row.id as string, model: row.model as string };
+  }
+
   async queuePosition(id: string): Promise<number | null> {
     const [row] = await this.rowsOfOne(queuePosition(id));
     return (row?.position as number | undefined) ?? null;
@@ -100,17 +148,30 @@ export class SqlJobStore extends JobStore {
 
   async claimNext(
     models: readonly ClaimableModel[],
+    claimer: Claimer,
     now: number,
   ): Promise<(ClaimedJob & { events: readonly JobEvent[] }) | null> {
     if (models.length === 0) return null;
-    const [claimed = [], , state = [], , attempts = []] = await this.rowsOf(claimNext(models, now));
-    const [job] = jobsFrom(claimed, attempts);
-    if (claimed[0] === undefined || job === undefined) return null;
-    return { claim: claimFrom(claimed[0]), job, events: state.map(eventFrom) };
+    for (let tries = 1; ; tries += 1) {
+      const [claimed = [], , state = [], attempts = []] = await this.rowsOf(
+        claimNext(models, claimer, now, this.dialect),
+      );
+      const [job] = jobsFrom(claimed, attempts);
+      if (claimed[0] !== undefined && job !== undefined) {
+        return { claim: claimFrom(claimed[0]), job, events: state.map(eventFrom) };
+      }
+      if (!this.isShared || tries === CLAIM_TRIES) return null;
+      // Where all that waits is unfit, trying again would find the same.
+      if ((await this.rowsOfOne(claimable(models, claimer))).every(({ id }) => id === null)) return null;
+    }
   }
 
-  async recordPlacementIfClaimed(claim: Claim, placement: { worker: string; device: string }): Promise<boolean> {
-    return (await this.rowsOfOne(recordPlacement(claim, placement))).length > 0;
+  async renewClaims(node: string, leaseMs: number, now: number): Promise<readonly RenewedClaim[]> {
+    return (await this.rowsOfOne(renewClaims(node, leaseMs, now, this.dialect))).map((row) => ({
+      jobId: row.id as string,
+      token: row.lease_token as number,
+      cancelRequested: row.cancel_requested_at !== null,
+    }));
   }
 
   recordProgressIfClaimed(
@@ -120,6 +181,22 @@ export class SqlJobStore extends JobStore {
     now: number,
   ): Promise<Recorded> {
     return this.record(recordProgress(claim, progress, events, now));
+  }
+
+  async recordCheckpointIfClaimed(
+    claim: Claim,
+    checkpoint: StoredCheckpoint,
+  ): Promise<{ recorded: boolean; replaced: string | null }> {
+    const [before = [], written = []] = await this.rowsOf(recordCheckpoint(claim, checkpoint));
+    const replaced = before[0]?.checkpoint;
+    return {
+      recorded: written.length > 0,
+      replaced: typeof replaced === 'string' ? (JSON.parse(replaced) as StoredCheckpoint).key : null,
+    };
+  }
+
+  recordDegradationsIfClaimed(claim: Claim, degradations: readonly Degradation[], now: number): Promise<Recorded> {
+    return this.record(recordDegradations(claim, degradations, now));
   }
 
   completeIfClaimed(
@@ -140,12 +217,7 @@ export class SqlJobStore extends JobStore {
     return this.record(end(claim, attempt, ending, now));
   }
 
-  retryIfClaimed(
-    claim: Claim,
-    attempt: AttemptRecord,
-    next: { runAt: number; failure: Failure },
-    now: number,
-  ): Promise<Recorded> {
+  retryIfClaimed(claim: Claim, attempt: AttemptRecord, next: NextTry, now: number): Promise<Recorded> {
     return this.record(retry(claim, attempt, next, now));
   }
 
@@ -154,12 +226,12 @@ export class SqlJobStore extends JobStore {
   }
 
   async requestCancel(id: string, now: number): Promise<{ job: Job | null; events: readonly JobEvent[] }> {
-    const [, , state = [], final = [], jobs = [], attempts = []] = await this.rowsOf(requestCancel(id, now));
+    const [, , state = [], final = [], , jobs = [], attempts = []] = await this.rowsOf(requestCancel(id, now));
     return { job: jobsFrom(jobs, attempts)[0] ?? null, events: [...state, ...final].map(eventFrom) };
   }
 
   async promoteDue(now: number): Promise<readonly JobEvent[]> {
-    return (await this.record(promoteDue(now))).events;
+    return (await this.record(promoteDue(now, this.dialect))).events;
   }
 
   async expireDue(now: number): Promise<readonly JobEvent[]> {
@@ -171,8 +243,8 @@ export class SqlJobStore extends JobStore {
     return (row?.at as number | null | undefined) ?? null;
   }
 
-  async reclaimAll(failure: Failure, maxAttempts: number, now: number): Promise<readonly JobEvent[]> {
-    return (await this.record(reclaimAll(failure, maxAttempts, now))).events;
+  async reclaim(which: Abandoned, failure: Failure, maxAttempts: number, now: number): Promise<readonly JobEvent[]> {
+    return (await this.record(reclaim(which, failure, maxAttempts, now, this.dialect))).events;
   }
 
   async purge(before: number, limit: number): Promise<readonly string[]> {
@@ -205,12 +277,12 @@ export class SqlJobStore extends JobStore {
 type Submission = Extract<InsertResult, { outcome: 'existing' | 'conflict' }>;
 
 /** What an earlier submission under a key means for one with this hash. */
-function submissionFrom(jobs: readonly Row[], attempts: readonly Row[], requestHash: string | undefined): Submission {
+function submissionFrom(jobs: readonly Row[], attempts: readonly Row[], requestHash: string): Submission {
   if (jobs[0]?.request_hash !== requestHash) return { outcome: 'conflict', jobId: jobs[0]?.id as string };
   return { outcome: 'existing', jobs: jobsFrom(jobs, attempts) };
 }
 
-function asInserted({ id, request, runAt, createdAt }: NewJob): Job {
+function asInserted({ id, request, client, runAt, createdAt }: NewJob): Job {
   return {
     id,
     state: runAt === null ? 'queued' : 'scheduled',
@@ -220,6 +292,12 @@ function asInserted({ id, request, runAt, createdAt }: NewJob): Job {
     finishedAt: null,
     runAt,
     cancelRequestedAt: null,
+    client,
+    node: null,
+    degradations: [],
+    solo: false,
+    avoids: [],
+    checkpoint: null,
     progress: null,
     attempts: [],
     artifacts: [],

@@ -32,10 +32,12 @@ export interface GroupResult {
   readonly stoppedAt: number | null;
 }
 
-/** Runs groups in the order they were given. */
+/** Runs groups; those that are given without waiting for each other may run in any order. */
 export interface SqlRunner {
   /** Resolves when the group is durable. */
   run(group: StatementGroup): Promise<GroupResult>;
+  /** The same for statements that only read: all of them see one moment. */
+  read(group: StatementGroup): Promise<GroupResult>;
   /** Waits for the groups given so far. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -70,6 +70,11 @@ export class SqliteDriver implements SqlRunner {
     });
   }
 
+  /** A group has the file for itself anyway. */
+  read(group: StatementGroup): Promise<GroupResult> {
+    return this.run(group);
+  }
+
   async close(): Promise<void> {
     if (this.ended === null) {
       this.ended = new StoreUnavailableError('it is closed');

@@ -1,6 +1,7 @@
 import { migrate } from '../migrations/migrate.js';
 import { SqlJobStore } from '../sql/sql-job-store.js';
 import type { SqlRunner } from '../sql/sql-runner.js';
+import { SQLITE_DIALECT } from './sqlite-dialect.js';
 import { SqliteDriver } from './sqlite-driver.js';
 import { SQLITE_MIGRATIONS } from './sqlite-migrations.js';
 
@@ -15,7 +16,7 @@ export class SqliteJobStore extends SqlJobStore {
   static async over(runner: SqlRunner): Promise<SqliteJobStore> {
     try {
       await migrate(runner, SQLITE_MIGRATIONS);
-      return new SqliteJobStore(runner);
+      return new SqliteJobStore({ runner, dialect: SQLITE_DIALECT, isShared: false });
     } catch (error) {
       await runner.close();
       throw error;

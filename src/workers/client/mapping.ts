@@ -3,6 +3,7 @@ import type { FailureKind } from '../../domain/failure/failure-kind.js';
 import type { Effective } from '../../domain/job/job.js';
 import type { Phase, PhaseTiming } from '../../domain/job/phase.js';
 import type { Device } from '../../domain/placement/device.js';
+import type { ModelFootprint, PhaseFootprint } from '../../domain/placement/footprint.js';
 import type { WorkerMemory } from '../../domain/placement/worker-description.js';
 import type { AttemptEvent, StagedArtifact } from '../../dispatch/ports/worker-pool.port.js';
 import * as pb from '../../gen/safelight/worker/v1/worker.pb.js';
@@ -77,7 +78,7 @@ export function eventFromWire(response: pb.RunResponse, device: Device): Attempt
   }
 }
 
-export function memoryFromWire(memory: pb.MemoryState | undefined): WorkerMemory | null {
+function memoryFromWire(memory: pb.MemoryState | undefined): WorkerMemory | null {
   if (memory === undefined) return null;
   return {
     totalBytes: Number(memory.totalBytes),
@@ -87,17 +88,52 @@ export function memoryFromWire(memory: pb.MemoryState | undefined): WorkerMemory
   };
 }
 
-export function phaseFromWire(phase: pb.Phase): Phase | null {
-  return PHASES[phase] ?? null;
+/** What a worker found out about a model on a device. */
+export function footprintFromWire(facts: pb.ModelFacts, device: Device): Omit<ModelFootprint, 'overruns'> {
+  return {
+    model: facts.id,
+    deviceKind: device.kind,
+    dtype: facts.dtype,
+    weightsBytes: Number(facts.weightsBytes),
+    components: Object.fromEntries(facts.components.map(({ name, weightsBytes }) => [name, Number(weightsBytes)])),
+    phases: facts.footprints.flatMap(phaseFootprintFromWire),
+  };
 }
 
-/** Whether the worker takes nothing more. */
-export function isDraining(health: pb.GetHealthResponse): boolean {
-  return health.state === pb.WorkerState.WORKER_STATE_DRAINING;
+function phaseFootprintFromWire(wire: pb.PhaseFootprint): PhaseFootprint[] {
+  const phase = PHASES[wire.phase];
+  if (phase === undefined) return [];
+  const { bytesPerPixel, measured } = wire;
+  return [{ phase, fixedBytes: Number(wire.fixedBytes), bytesPerPixel, measured }];
+}
+
+/** How a worker stands. */
+export interface WorkerHealth {
+  /** It takes nothing more. */
+  readonly isDraining: boolean;
+  readonly loopCount: number;
+  readonly loopAgeMs: number;
+  /** Null: it has nothing to do. */
+  readonly phase: Phase | null;
+  readonly attemptIds: readonly string[];
+  readonly models: readonly string[];
+  readonly memory: WorkerMemory | null;
+}
+
+export function healthFromWire(health: pb.GetHealthResponse): WorkerHealth {
+  return {
+    isDraining: health.state === pb.WorkerState.WORKER_STATE_DRAINING,
+    loopCount: Number(health.loopCount),
+    loopAgeMs: durationFromWire(health.loopAge),
+    phase: PHASES[health.phase] ?? null,
+    attemptIds: health.attemptIds,
+    models: health.models,
+    memory: memoryFromWire(health.memory),
+  };
 }
 
 /** Milliseconds. */
-export function durationFromWire(duration: { seconds: string; nanos: number } | undefined): number {
+function durationFromWire(duration: { seconds: string; nanos: number } | undefined): number {
   return duration === undefined ? 0 : Number(duration.seconds) * 1000 + duration.nanos / 1e6;
 }
 

@@ -50,12 +50,12 @@ export function planToWire(plan: ExecutionPlan): pb.ExecutionPlan {
       quality: 0,
       metadata: { ...plan.fileMetadata },
     },
-    batching: { solo: false, maxImages: 0, exact: plan.exact },
+    batching: { solo: plan.solo, maxImages: plan.maxImages ?? 0, exact: plan.exact },
     previewIntervalMs: plan.previewIntervalMs,
     inputs: inputsToWire(plan.inputs),
     loras: plan.loras.map((lora) => ({ ...lora })),
     memory: memoryToWire(plan.memory),
-    checkpointing: { resumeFrom: '', intervalMs: plan.checkpointIntervalMs },
+    checkpointing: { resumeFrom: plan.resumeFrom ?? '', intervalMs: plan.checkpointIntervalMs },
   };
 }
 
@@ -67,6 +67,7 @@ export function loadRequest(model: LoadableModel): pb.LoadModelRequest {
     // On the wire 0 is no limit; who wants a model gone at once gets the next best.
     keepAliveMs: keepAliveMs === null ? 0 : Math.max(1, keepAliveMs),
     memory: memoryToWire(memory),
+    onlyIfLoaded: false,
   };
 }
 

@@ -10,6 +10,8 @@ const CARD = { id: 'cuda:1', kind: 'cuda' as const, name: 'a card' };
 const image = (sha256: string): ImageRef => ({ sha256, bytes: 9, media_type: 'image/png', width: 8, height: 8 });
 const PLACEMENT = {
   stagingDir: '/staging',
+  solo: false,
+  resumeFrom: null,
   previewIntervalMs: 0,
   checkpointIntervalMs: 5_000,
   inputPath: ({ sha256 }: ImageRef) => `/inputs/${sha256}`,

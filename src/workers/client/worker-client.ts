@@ -1,20 +1,35 @@
-import { setTimeout as wait } from 'node:timers/promises';
-
-import type { ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
+import type { ClientReadableStream, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { credentials, Metadata, status } from '@grpc/grpc-js';
 
 import type { AttemptEvent } from '../../dispatch/ports/worker-pool.port.js';
 import { isTerminal } from '../../dispatch/ports/worker-pool.port.js';
 import type { ExecutionPlan } from '../../domain/generation/execution-plan.js';
 import type { Device } from '../../domain/placement/device.js';
+import type { ModelFootprint } from '../../domain/placement/footprint.js';
 import type * as pb from '../../gen/safelight/worker/v1/worker.pb.js';
 import { WorkerServiceClient } from '../../gen/safelight/worker/v1/worker.pb.js';
-import { eventFromWire } from './mapping.js';
+import type { WorkerHealth } from './mapping.js';
+import { eventFromWire, footprintFromWire, healthFromWire } from './mapping.js';
 import type { LoadableModel } from './plan-to-wire.js';
 import { loadRequest, planToWire } from './plan-to-wire.js';
 
 /** Time a call that never waits for the engine may take, in milliseconds. */
 const CONTROL_TIMEOUT_MS = 5000;
+
+/** How a model is asked for. */
+export interface LoadOptions {
+  readonly timeoutMs: number;
+  /** Nothing is loaded: the call fails when the model is not on the device. */
+  readonly onlyIfLoaded: boolean;
+}
+
+/** What ends an attempt from our side. */
+export interface RunSignals {
+  /** Asks the worker to cancel, and leaves the stream after a bound when the worker does not end it. */
+  readonly cancel: AbortSignal;
+  /** Leaves the stream at once; its reason is thrown. */
+  readonly leave: AbortSignal;
+}
 
 /** How long a cancelled attempt may take to end before it is left behind: one step on a slow device, with a margin. */
 const CANCEL_TIMEOUT_MS = 30_000;
@@ -28,6 +43,24 @@ export class WorkerConnectionError extends Error {
     super(`the connection to the worker broke: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     this.name = 'WorkerConnectionError';
   }
+}
+
+/** A cancelled attempt has not ended in time and was left: what the engine does for it may still go on. */
+export class CancelOverdueError extends Error {
+  constructor(timeoutMs: number) {
+    super(`the worker did not end a cancelled attempt within ${timeoutMs} ms`);
+    this.name = 'CancelOverdueError';
+  }
+}
+
+/**
+ * Lets a call whose last event was read end by itself, within a bound: the worker is about to end it, and a cancel would cost
+ * an error, with the stack it was made at, for each attempt.
+ */
+function letEnd(call: ClientReadableStream<unknown>): void {
+  const limit = setTimeout(() => call.cancel(), CONTROL_TIMEOUT_MS).unref();
+  call.on('status', () => clearTimeout(limit));
+  call.resume();
 }
 
 /** A unary method of the generated client. */
@@ -45,6 +78,7 @@ export class WorkerClient {
   constructor(
     address: string,
     private readonly device: Device,
+    private readonly cancelTimeoutMs = CANCEL_TIMEOUT_MS,
   ) {
     this.client = new WorkerServiceClient(address, credentials.createInsecure(), {
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
@@ -56,12 +90,28 @@ export class WorkerClient {
     return unary((...args) => this.client.describe(...args), {}, CONTROL_TIMEOUT_MS);
   }
 
-  health(): Promise<pb.GetHealthResponse> {
-    return unary((...args) => this.client.getHealth(...args), {}, CONTROL_TIMEOUT_MS);
+  async health(timeoutMs: number): Promise<WorkerHealth> {
+    const answer: Promise<pb.GetHealthResponse> = unary((...args) => this.client.getHealth(...args), {}, timeoutMs);
+    return healthFromWire(await answer);
   }
 
-  loadModel(model: LoadableModel, timeoutMs: number): Promise<pb.LoadModelResponse> {
-    return unary((...args) => this.client.loadModel(...args), loadRequest(model), timeoutMs);
+  /** What the worker found out about the model; null: it does not say. */
+  async loadModel(
+    wanted: LoadableModel,
+    { timeoutMs, onlyIfLoaded }: LoadOptions,
+  ): Promise<Omit<ModelFootprint, 'overruns'> | null> {
+    const request = { ...loadRequest(wanted), onlyIfLoaded };
+    const answer: Promise<pb.LoadModelResponse> = unary(
+      (...args) => this.client.loadModel(...args),
+      request,
+      timeoutMs,
+    );
+    const { model } = await answer;
+    return model === undefined ? null : footprintFromWire(model, this.device);
+  }
+
+  suspend(attemptId: string): Promise<pb.SuspendResponse> {
+    return unary((...args) => this.client.suspend(...args), { attemptId }, CONTROL_TIMEOUT_MS);
   }
 
   setPreviews(attemptId: string, intervalMs: number): Promise<pb.SetPreviewsResponse> {
@@ -69,51 +119,54 @@ export class WorkerClient {
   }
 
   /**
-   * Events of an attempt up to its terminal one. Aborting the signal asks the worker to cancel, and ends the stream with
-   * `cancelled` after a bound when the worker does not. Throws {@link WorkerConnectionError} when the stream breaks.
+   * Events of an attempt up to its terminal one. Throws {@link WorkerConnectionError} when the stream breaks,
+   * {@link CancelOverdueError} when the worker does not let go of what was cancelled.
    */
-  async *run(plan: ExecutionPlan, signal: AbortSignal): AsyncGenerator<AttemptEvent> {
+  async *run(plan: ExecutionPlan, { cancel, leave }: RunSignals): AsyncGenerator<AttemptEvent> {
     const call = this.client.run({ plan: planToWire(plan) });
     // Without a listener an error after the last read would be an uncaught exception.
     call.on('error', () => undefined);
     let accepted = false;
     let overdue = false;
-    const done = new AbortController();
-    const onAbort = () => {
+    let hasEnded = false;
+    let limit: NodeJS.Timeout | undefined;
+    const onCancel = () => {
       // Before it has the attempt the worker would not know what to cancel: then `accepted` is the moment.
       if (accepted) this.cancel(plan.attemptId);
-      void wait(CANCEL_TIMEOUT_MS, undefined, { signal: done.signal }).then(
-        () => {
-          overdue = true;
-          call.cancel();
-        },
-        () => undefined,
-      );
+      limit = setTimeout(() => {
+        overdue = true;
+        call.cancel();
+      }, this.cancelTimeoutMs);
     };
-    signal.addEventListener('abort', onAbort);
-    if (signal.aborted) onAbort();
+    const onLeave = () => call.cancel();
+    cancel.addEventListener('abort', onCancel);
+    leave.addEventListener('abort', onLeave);
+    if (cancel.aborted) onCancel();
+    if (leave.aborted) onLeave();
     try {
-      for await (const response of call) {
+      for await (const response of call.iterator({ destroyOnReturn: false })) {
         const event = eventFromWire(response as pb.RunResponse, this.device);
         if (event === null) continue;
         if (event.type === 'accepted') {
           accepted = true;
-          if (signal.aborted) this.cancel(plan.attemptId);
+          if (cancel.aborted) this.cancel(plan.attemptId);
         }
+        hasEnded = isTerminal(event);
         yield event;
-        if (isTerminal(event)) return;
+        if (hasEnded) return;
       }
     } catch (error) {
-      if (overdue && (error as ServiceError).code === status.CANCELLED) {
-        yield { type: 'cancelled' };
-        return;
-      }
+      const isOurs = (error as ServiceError).code === status.CANCELLED;
+      if (isOurs && overdue) throw new CancelOverdueError(this.cancelTimeoutMs);
+      if (isOurs && leave.aborted) throw leave.reason;
       throw new WorkerConnectionError(error);
     } finally {
-      signal.removeEventListener('abort', onAbort);
-      done.abort();
+      cancel.removeEventListener('abort', onCancel);
+      leave.removeEventListener('abort', onLeave);
+      clearTimeout(limit);
       // Leaving the loop does not end the call by itself (https://github.com/grpc/grpc-node/issues/1238).
-      call.cancel();
+      if (hasEnded) letEnd(call);
+      else call.cancel();
     }
   }
 
@@ -129,6 +182,13 @@ export class WorkerClient {
       // The channel is closed: the worker is gone, and its attempts with it.
     }
   }
+}
+
+const GONE: readonly number[] = [status.NOT_FOUND, status.UNAVAILABLE, status.CANCELLED];
+
+/** Whether a call failed because the worker is no longer there, or no longer has what was asked for. */
+export function isGone(error: unknown): boolean {
+  return GONE.includes((error as Partial<ServiceError>).code ?? status.UNKNOWN);
 }
 
 function unary<Q, R>(method: Unary<Q, R>, request: Q, timeoutMs: number): Promise<R> {

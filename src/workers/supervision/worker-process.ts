@@ -1,8 +1,15 @@
 import type { Readable } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 
 import { execa } from 'execa';
 import type { Logger } from 'pino';
+
+import { LastWords } from './last-words.js';
+import { removeWorkerRecord, writeWorkerRecord } from './worker-record.js';
+
+/** Time the pipes of a dead process have to close, in milliseconds; then nobody listens to whoever holds them. */
+const PIPES_CLOSE_WITHIN_MS = 2000;
 
 /** How to start a worker process. */
 export interface WorkerCommand {
@@ -12,6 +19,10 @@ export interface WorkerCommand {
   readonly env: Readonly<Record<string, string>>;
   /** Milliseconds between SIGTERM and SIGKILL. */
   readonly stopTimeoutMs: number;
+  /** Existing folder in which the process is written down while it lives. */
+  readonly recordDir: string;
+  /** Path of the socket it listens at; removed when it is gone. */
+  readonly socket: string;
 }
 
 export interface ProcessExit {
@@ -39,8 +50,14 @@ export class WorkerProcess {
   readonly exited: Promise<ProcessExit>;
   private readonly child;
   private readonly readyLine = Promise.withResolvers<ReadyLine>();
+  private readonly complaints = new LastWords();
+  /** Settles when all of stdout and stderr is read, or cannot be read any more. */
+  private readonly heard: Promise<unknown>;
 
-  constructor(command: WorkerCommand, log: Logger) {
+  constructor(
+    private readonly command: WorkerCommand,
+    private readonly log: Logger,
+  ) {
     this.child = execa(command.python, [...command.args], {
       cwd: command.cwd,
       env: command.env,
@@ -57,13 +74,23 @@ export class WorkerProcess {
     });
     // Rejected when the process ends first; whoever waits handles it, and nobody may be waiting.
     this.readyLine.promise.catch(() => undefined);
+    this.writeDown();
+    this.heard = this.listen();
     this.exited = this.watchExit();
-    void this.readStdout(this.child.stdout, log);
-    void readStderr(this.child.stderr, log);
   }
 
   get pid(): number | null {
     return this.child.pid ?? null;
+  }
+
+  get isAlive(): boolean {
+    const { exitCode, signalCode } = this.child.nodeChildProcess;
+    return this.pid !== null && exitCode === null && signalCode === null;
+  }
+
+  /** What it complained of last. Complete once {@link exited} has settled. */
+  get lastWords(): readonly string[] {
+    return this.complaints.lines;
   }
 
   /** The address the worker listens at. Rejects when it exits first, or says nothing within the limit. */
@@ -103,16 +130,57 @@ export class WorkerProcess {
     this.child.kill('SIGKILL');
     const how = exit.startError?.message ?? (exit.signal === null ? `exit code ${exit.code}` : `signal ${exit.signal}`);
     this.readyLine.reject(new Error(`ended before it was ready: ${how}`));
-    await this.child;
+    // One that has left the group could hold the pipes open all the same.
+    await Promise.race([Promise.all([this.child, this.heard]), wait(PIPES_CLOSE_WITHIN_MS, undefined, { ref: false })]);
+    this.child.stdout.destroy();
+    this.child.stderr.destroy();
+    this.strikeOut();
     return exit;
   }
 
+  /** A worker that cannot be written down (a full disk) is served by all the same: it ends by its stdin. */
+  private writeDown(): void {
+    const { recordDir, socket } = this.command;
+    this.record((pid) => writeWorkerRecord(recordDir, pid, socket));
+  }
+
+  private strikeOut(): void {
+    const { recordDir, socket } = this.command;
+    this.record((pid) => removeWorkerRecord(recordDir, pid, socket));
+  }
+
+  private record(write: (pid: number) => void): void {
+    const { pid } = this;
+    if (pid === null) return;
+    try {
+      write(pid);
+    } catch (error) {
+      this.log.warn({ err: error, pid }, 'the record of the worker could not be written');
+    }
+  }
+
+  /** A pipe that cannot be read is no end of the worker: its exit is told by the system, its life by the looks at it. */
+  private listen(): Promise<unknown> {
+    const { log } = this;
+    const orLost = (reading: Promise<void>, name: string) =>
+      reading.catch((error: unknown) => log.warn({ err: error }, `the rest of the worker's ${name} is lost`));
+    return Promise.all([
+      orLost(this.readStdout(this.child.stdout), 'stdout'),
+      orLost(readStderr(this.child.stderr, this.complaints, log), 'stderr'),
+    ]);
+  }
+
   /** One reader for the life of the stream; breaking out of it would wait for the process. */
-  private async readStdout(stdout: Readable, log: Logger): Promise<void> {
+  private async readStdout(stdout: Readable): Promise<void> {
     for await (const line of createInterface({ input: stdout })) {
       const message = parseObject(line);
-      if (message?.['event'] === 'ready') this.readyLine.resolve(message as unknown as ReadyLine);
-      else log.warn({ line }, 'worker wrote to stdout');
+      if (message?.['event'] !== 'ready') {
+        this.log.warn({ line }, 'worker wrote to stdout');
+        continue;
+      }
+      // Anew: an interpreter that is a script had another command line before the script became what it starts.
+      this.writeDown();
+      this.readyLine.resolve(message as unknown as ReadyLine);
     }
   }
 }
@@ -120,16 +188,19 @@ export class WorkerProcess {
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
 
 /** Passes the worker's log lines on, under their own level and message; anything else becomes a warning. */
-async function readStderr(stderr: Readable, log: Logger): Promise<void> {
+async function readStderr(stderr: Readable, complaints: LastWords, log: Logger): Promise<void> {
   for await (const line of createInterface({ input: stderr })) {
     const record = parseObject(line);
     if (record === null) {
+      complaints.add(line);
       log.warn({ line }, 'worker wrote to stderr');
       continue;
     }
     const { level, msg, time: _, ...fields } = record;
     const known = LEVELS.find((name) => name === level) ?? 'warn';
-    log[known](fields, typeof msg === 'string' ? msg : line);
+    const text = typeof msg === 'string' ? msg : line;
+    if (known === 'error' || known === 'fatal') complaints.add(text);
+    log[known](fields, text);
   }
 }
 

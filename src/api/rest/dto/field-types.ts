@@ -82,15 +82,3 @@ export function boundedMap<V extends z.ZodType>(values: V, bound: { entries: num
     })
     .meta({ maxProperties: bound.entries, propertyNames: { minLength: 1, maxLength: bound.keyChars } });
 }
-
-/** A field of the design that this version cannot honour: refusing it is better than seeming to accept it. */
-export function unavailable(message: string) {
-  return z
-    .unknown()
-    .transform((value, context): undefined => {
-      if (value === undefined) return undefined;
-      context.addIssue({ code: 'custom', message, params: { limit: { absent: true } } });
-      return z.NEVER;
-    })
-    .meta({ not: {}, description: `Refused: ${message}.` });
-}

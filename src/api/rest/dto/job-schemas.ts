@@ -57,6 +57,7 @@ const PhaseTimingSchema = z.object({
 
 export const AttemptSchema = z.object({
   number: z.int(),
+  node: z.string().nullable().describe('Name of the node that ran it.'),
   worker: z.string().nullable(),
   device: z.string().nullable(),
   started_at: time,
@@ -118,6 +119,7 @@ export const ResolvedRequestSchema = z.object({
   start_by: time.nullable(),
   finish_by: time.nullable(),
   time_budget_ms: z.int().nullable(),
+  webhook: z.string().nullable(),
   metadata: z.record(z.string(), z.string()),
 });
 
@@ -135,7 +137,7 @@ export const JobSchema = z.object({
   request: ResolvedRequestSchema.describe('As resolved: defaults filled in, the seed drawn.'),
   attempts: z.array(AttemptSchema),
   artifacts: z.array(ArtifactSchema),
-  degradations: z.array(DegradationSchema).describe('Those of all attempts.'),
+  degradations: z.array(DegradationSchema).describe('Rungs of the ladder it stands on, in the order they were taken.'),
   effective: facts.nullable().describe('What was really run; null until it succeeded.'),
   waiting_for: z.enum(WAITING_REASONS).nullable(),
   failure: FailureSchema.nullable(),

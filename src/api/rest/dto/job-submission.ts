@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { MAX_DEGRADATIONS } from '../../../domain/degradation/degradation.js';
 import { OUTPUT_FORMATS } from '../../../domain/generation/generation-request.js';
 import { PRIORITIES } from '../../../domain/job/priority.js';
-import { boundedMap, dateTime, seed, text, unavailable } from './field-types.js';
+import { boundedMap, dateTime, seed, text } from './field-types.js';
 import { image } from './image-field.js';
 
 /** A week: a job that may compute longer than that has no budget. */
@@ -113,9 +113,14 @@ export const JobSubmission = z
       .nullable()
       .optional()
       .describe(
-        'Milliseconds the job is meant to take from submission to end; attainment is counted, nothing is cut off. Absent: none.',
+        'Milliseconds the job is meant to take from submission to end; attainment is counted, nothing is cut off. Absent: `queue.time_budget_ms`.',
       ),
-    webhook: unavailable('webhooks are not available in this version').optional(),
+    webhook: text()
+      .nullable()
+      .optional()
+      .describe(
+        'An http or https address of at most 2048 characters that is told when the job is final, signed with `webhooks.secret`; without that setting it is refused. Absent: nobody.',
+      ),
     metadata: boundedMap(text(MAX_METADATA_VALUE_CHARS), {
       entries: MAX_METADATA_KEYS,
       keyChars: MAX_METADATA_KEY_CHARS,

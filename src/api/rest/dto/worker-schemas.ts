@@ -1,6 +1,14 @@
 import { z } from 'zod';
 
+import { NODE_STATES } from '../../../domain/placement/node-description.js';
 import { WORKER_STATES } from '../../../domain/placement/worker-state.js';
+
+export const MemorySchema = z.object({
+  total_bytes: z.number(),
+  free_bytes: z.number(),
+  allocated_bytes: z.number(),
+  reserved_bytes: z.number(),
+});
 
 export const WorkerSchema = z.object({
   id: z.string(),
@@ -11,14 +19,7 @@ export const WorkerSchema = z.object({
   pid: z.int().nullable().describe('Null while no process lives.'),
   models: z.array(z.string()).describe('Those on its device.'),
   running: z.int().describe('Attempts in flight.'),
-  memory: z
-    .object({
-      total_bytes: z.number(),
-      free_bytes: z.number(),
-      allocated_bytes: z.number(),
-      reserved_bytes: z.number(),
-    })
-    .nullable(),
+  memory: MemorySchema.nullable(),
   restarts: z.int(),
   reason: z.string().nullable().describe('Why it takes no work; null when it does.'),
   versions: z.record(z.string(), z.string()).nullable().describe('Of everything in it that shapes a picture.'),
@@ -28,6 +29,7 @@ export const WorkerListSchema = z.object({ data: z.array(WorkerSchema) });
 
 export const ReadinessSchema = z.object({
   ready: z.boolean(),
+  node: z.enum(NODE_STATES).describe('Anything but serving: it takes no jobs.'),
   workers: z.array(
     z.object({
       id: z.string(),

@@ -1,10 +1,12 @@
 import { z } from 'zod';
 
 import { ERROR_CODES } from '../../http/error-codes.js';
+import { DebugSchema } from '../dto/debug-schemas.js';
 import { JobBatchSchema, JobListSchema, JobSchema } from '../dto/job-schemas.js';
 import { BatchSubmission, JobSubmission } from '../dto/job-submission.js';
 import { ModelListSchema, ModelSchema } from '../dto/model-schemas.js';
-import { ReadinessSchema, WorkerListSchema } from '../dto/worker-schemas.js';
+import { NodeSchema } from '../dto/node-schemas.js';
+import { ReadinessSchema, WorkerListSchema, WorkerSchema } from '../dto/worker-schemas.js';
 
 const ProblemSchema = z
   .looseObject({
@@ -32,9 +34,12 @@ const COMPONENTS = {
   Job: JobSchema,
   JobList: JobListSchema,
   JobBatch: JobBatchSchema,
+  DebugRecord: DebugSchema,
   Model: ModelSchema,
   ModelList: ModelListSchema,
+  Worker: WorkerSchema,
   WorkerList: WorkerListSchema,
+  Node: NodeSchema,
   Readiness: ReadinessSchema,
   Problem: ProblemSchema,
 } as const;

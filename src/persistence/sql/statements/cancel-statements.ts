@@ -1,5 +1,5 @@
 import { column, type StatementGroup } from '../sql-runner.js';
-import { appendState } from './event-statements.js';
+import { appendLastState } from './event-statements.js';
 import { attemptsOf, jobById } from './read-statements.js';
 
 /**
@@ -14,12 +14,12 @@ export function requestCancel(id: string, now: number): StatementGroup {
       params: [id, now],
     },
     {
-      sql: `UPDATE job SET state = 'cancelled', finished_at = $2, run_at = NULL, failure = NULL
+      sql: `UPDATE job SET state = 'cancelled', finished_at = $2, run_at = NULL, failure = NULL, checkpoint = NULL
         WHERE id = $1 AND state IN ('scheduled', 'queued') RETURNING id`,
       params: [column('id'), now],
       forEachRowOf: 0,
     },
-    ...appendState(1, now),
+    ...appendLastState(1, now),
     jobById(id),
     attemptsOf(id),
   ];

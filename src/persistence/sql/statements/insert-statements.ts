@@ -4,8 +4,14 @@ import type { Idempotency } from '../../../jobs/ports/job-store.port.js';
 import { ATTEMPT_COLUMNS, JOB_COLUMNS } from '../job-row.js';
 import type { Statement, StatementGroup } from '../sql-runner.js';
 
+/** Keys of different clients have nothing to do with each other. A key may have spaces, but none in front. */
+function stored({ client, key }: Pick<Idempotency, 'client' | 'key'>): string {
+  return client === '' ? key : ` ${client} ${key}`;
+}
+
 /** Attempts and jobs of an earlier submission under the key; ends the group when there is one. */
-export function earlierSubmission(key: string): StatementGroup {
+export function earlierSubmission(idempotency: Pick<Idempotency, 'client' | 'key'>): StatementGroup {
+  const key = stored(idempotency);
   return [
     {
       sql: `SELECT ${ATTEMPT_COLUMNS} FROM attempt JOIN submission ON submission.job_id = attempt.job_id
@@ -31,10 +37,10 @@ export function stopIfFull(count: number, maxWaiting: number): Statement {
   };
 }
 
-export function insertJob({ id, state, request, runAt, createdAt }: Job): Statement {
+export function insertJob({ id, state, request, client, runAt, createdAt }: Job): Statement {
   return {
-    sql: `INSERT INTO job (id, state, priority, model, request, sort_at, run_at, start_by, finish_by, created_at)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+    sql: `INSERT INTO job (id, state, priority, model, request, sort_at, run_at, start_by, finish_by, created_at, client, pixels, webhook)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
     params: [
       id,
       state,
@@ -46,13 +52,16 @@ export function insertJob({ id, state, request, runAt, createdAt }: Job): Statem
       request.start_by,
       request.finish_by,
       createdAt,
+      client,
+      request.width * request.height,
+      request.webhook,
     ],
   };
 }
 
-export function rememberSubmission(jobs: readonly Job[], { key, requestHash }: Idempotency): StatementGroup {
+export function rememberSubmission(jobs: readonly Job[], idempotency: Idempotency): StatementGroup {
   return jobs.map(({ id }, position) => ({
     sql: 'INSERT INTO submission (idempotency_key, position, request_hash, job_id) VALUES ($1, $2, $3, $4)',
-    params: [key, position, requestHash, id],
+    params: [stored(idempotency), position, idempotency.requestHash, id],
   }));
 }

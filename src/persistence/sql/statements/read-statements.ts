@@ -1,3 +1,4 @@
+import type { Priority } from '../../../domain/job/priority.js';
 import { priorityRank } from '../../../domain/job/priority.js';
 import { isFinal, JOB_STATES, type JobState } from '../../../domain/job/job-state.js';
 import type { JobFilter } from '../../../jobs/ports/job-store.port.js';
@@ -13,7 +14,8 @@ export const WAITING_MODELS: Statement = {
 
 export function countFinishedSince(since: number): Statement {
   return {
-    sql: 'SELECT count(*) AS n FROM job WHERE finished_at IS NOT NULL AND finished_at >= $1',
+    sql: `SELECT count(*) AS n FROM job
+      WHERE finished_at IS NOT NULL AND finished_at >= $1 AND state IN ('succeeded', 'failed')`,
     params: [since],
   };
 }
@@ -24,6 +26,30 @@ export function jobById(id: string): Statement {
 
 export function attemptsOf(id: string): Statement {
   return { sql: `SELECT ${ATTEMPT_COLUMNS} FROM attempt WHERE job_id = $1 ORDER BY number`, params: [id] };
+}
+
+export function countAhead(sortAt: number): Statement {
+  return { sql: `SELECT count(*) AS n FROM job WHERE state = 'queued' AND sort_at <= $1`, params: [sortAt] };
+}
+
+/**
+ * `models` names at least one. The head of each is one step in its index; asked for all models at once, a planner without
+ * statistics sorts every job of the class (70 ms of 100,000).
+ */
+export function firstQueued(priority: Priority, models: readonly string[]): Statement {
+  return {
+    sql: `WITH candidate (model) AS (VALUES ${models.map((_, i) => `(CAST($${i + 2} AS text))`).join(', ')}),
+      head AS MATERIALIZED (
+        SELECT (
+          SELECT job.id FROM job
+          WHERE job.state = 'queued' AND job.priority >= 0 AND job.priority = $1 AND job.model = candidate.model
+          ORDER BY job.sort_at, job.id LIMIT 1
+        ) AS id
+        FROM candidate
+      )
+      SELECT job.id, job.model FROM head JOIN job ON job.id = head.id ORDER BY job.sort_at, job.id LIMIT 1`,
+    params: [priorityRank(priority), ...models],
+  };
 }
 
 /** No row when the job is not queued. */

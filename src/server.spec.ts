@@ -1,0 +1,69 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { pino } from 'pino';
+
+import { newDatabase, NO_POSTGRES, postgresUrl } from '../test/support/postgres.js';
+import { DevicesConfig } from './config/devices.config.js';
+import { loadSettings } from './config/load-settings.js';
+import type { Settings } from './config/settings.js';
+import type { RunningServer } from './server.js';
+import { startServer } from './server.js';
+
+const log = pino({ level: 'silent' });
+
+describe('A server without devices', () => {
+  let folders: string[];
+  let servers: RunningServer[];
+  beforeEach(() => {
+    folders = [];
+    servers = [];
+  });
+  afterEach(async () => {
+    for (const server of servers) await server.close();
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function start(node: string, databaseUrl: string | null): Promise<RunningServer> {
+    const folder = mkdtempSync(join(tmpdir(), 'safelight-server-'));
+    folders.push(folder);
+    const env = {
+      SAFELIGHT_DATA_DIR: folder,
+      SAFELIGHT_NODE_NAME: node,
+      SAFELIGHT_MODELS_EMBEDDED: 'true',
+      ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl, SAFELIGHT_DATABASE_LEASE_MS: '1500' }),
+    };
+    const settings: Settings = loadSettings({ env, cwd: folder, homeDir: folder });
+    const server = await startServer({ ...settings, devices: new DevicesConfig({ ids: [] }) }, { log, port: 0 });
+    servers.push(server);
+    return server;
+  }
+
+  it('closes all it opened, and says that it ended as asked', async () => {
+    const server = await start('one', null);
+    expect((await fetch(`${server.url}/v1/workers`)).status).toBe(200);
+    await server.close();
+    expect(await server.ended).toBeNull();
+    expect(existsSync(join(folders[0]!, 'server.json'))).toBe(false);
+    await expect(fetch(server.url)).rejects.toThrow('fetch failed');
+  });
+
+  const suite = postgresUrl === null ? describe.skip : describe;
+  suite(postgresUrl === null ? `of a shared database (skipped: ${NO_POSTGRES})` : 'of a shared database', () => {
+    it('stops, and says why, when another takes its name', async () => {
+      const database = await newDatabase();
+      try {
+        const first = await start('same', database.url);
+        const second = await start('same', database.url);
+        expect(await first.ended).toMatchObject({ name: 'SupersededError' });
+        await expect(fetch(first.url)).rejects.toThrow('fetch failed');
+        expect((await fetch(`${second.url}/v1/workers`)).status).toBe(200);
+        await second.close();
+        expect(await second.ended).toBeNull();
+      } finally {
+        await database.drop();
+      }
+    });
+  });
+});
