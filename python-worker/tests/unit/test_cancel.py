@@ -13,7 +13,7 @@ from safelight_worker.engine.events import TERMINAL, Cancelled, PhaseStarted
 from safelight_worker.types import Phase, Plan
 from tests.support.engines import Watcher, Workbench
 from tests.support.gates import Gate, held
-from tests.support.leftovers import tensors, watch_states
+from tests.support.leftovers import come_since, tensors, watch_states
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def test_there_is_nothing_to_cancel_after_the_end(fresh_bench: Workbench, sd_fol
 def test_a_cancel_leaves_no_tensor(fresh_bench: Workbench, sd_folder: Path, phase: Phase) -> None:
     runner = fresh_bench.load(sd_folder).runner
     fresh_bench.run(fresh_bench.plan(sd_folder))
-    before = tensors()
+    before = tensors(fresh_bench)
     kept = watch_states(runner)
     plan = fresh_bench.plan(sd_folder, seeds=(1, 2))
     with held_in(fresh_bench, phase, sd_folder) as gate:
@@ -123,16 +123,13 @@ def test_a_cancel_leaves_no_tensor(fresh_bench: Workbench, sd_folder: Path, phas
         fresh_bench.engine.cancel(plan.attempt_id)
         gate.open()
         assert_cancelled(watcher, plan)
-    # One more turn, so that the thread's own frames have moved on.
-    fresh_bench.load(sd_folder)
     fresh_bench.pictures.clear()
-    assert tensors() <= before
+    assert come_since(fresh_bench, before) == []
     assert [each() for each in kept if each() is not None] == []
 
 
 def test_a_success_leaves_no_tensor_either(fresh_bench: Workbench, sd_folder: Path) -> None:
     fresh_bench.run(fresh_bench.plan(sd_folder))
-    before = tensors()
+    before = tensors(fresh_bench)
     fresh_bench.run_together([fresh_bench.plan(sd_folder, seeds=(1, 2)) for _ in range(3)])
-    fresh_bench.load(sd_folder)
-    assert tensors() <= before
+    assert come_since(fresh_bench, before) == []

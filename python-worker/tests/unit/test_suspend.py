@@ -18,7 +18,7 @@ from tests.support.calling import frames
 from tests.support.engines import PATIENCE, Workbench, reference, same, store
 from tests.support.exactness import FOR_SD, TOLERANCE
 from tests.support.gates import held
-from tests.support.leftovers import tensors, watch_states
+from tests.support.leftovers import come_since, tensors, watch_states
 from tests.support.resuming import again, file_of, gone_on, kept_at, resumed, suspended
 from tests.support.tiny_controls import write_controlnet, write_lora, write_mask, write_picture
 
@@ -319,15 +319,13 @@ def test_it_ends_once_however_often_it_is_asked_for(fresh_bench: Workbench, sd_f
 def test_a_suspended_attempt_leaves_no_tensor(fresh_bench: Workbench, sd_folder: Path) -> None:
     runner = fresh_bench.load(sd_folder).runner
     fresh_bench.run(fresh_bench.plan(sd_folder))
-    before = tensors()
+    before = tensors(fresh_bench)
     kept = watch_states(runner)
     for _ in range(2):
         assert suspended(fresh_bench, fresh_bench.plan(sd_folder, seeds=(1, 2)), 2).checkpoint is not None
-    # One more turn, so that the thread's own frames have moved on.
-    fresh_bench.load(sd_folder)
+    assert come_since(fresh_bench, before) == []
     assert len(kept) == 12
     assert [each() for each in kept if each() is not None] == []
-    assert tensors() <= before
 
 
 # ---------------------------------------------------------------- whole calls
