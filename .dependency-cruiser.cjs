@@ -1,12 +1,12 @@
 // Who may import whom. In one line:
-//   api → jobs → domain ← dispatch → (ports) ← workers, devices, artifacts, events, persistence, models, webhooks
+//   api → jobs → domain ← dispatch → (ports) ← workers, comfyui, devices, artifacts, events, persistence, models, inputs, webhooks (→ net)
 // Adapters meet in the composition root only. `npm run deps` checks it; each rule says its reason.
 // Imports of types count too: a type that crosses a layer ties it just as well.
 
 const SPEC = '\\.spec\\.ts$';
 // The files directly below src/: main, the module and what starts and stops it.
 const COMPOSITION_ROOT = '^src/[^/]+\\.ts$';
-const ADAPTERS = 'workers|devices|artifacts|events|persistence|models|webhooks';
+const ADAPTERS = 'workers|comfyui|devices|artifacts|events|persistence|models|inputs|webhooks';
 const PORTS = '^src/(jobs|dispatch)/ports/';
 
 /**
@@ -96,12 +96,15 @@ module.exports = {
       'The loop talks to workers and devices through its ports and is tested without either.',
     ),
     adapterMayImport('workers', ['gen/']),
+    adapterMayImport('comfyui'),
     adapterMayImport('devices'),
     adapterMayImport('artifacts'),
     adapterMayImport('events'),
     adapterMayImport('persistence'),
     adapterMayImport('models'),
-    adapterMayImport('webhooks'),
+    adapterMayImport('inputs', ['net/']),
+    adapterMayImport('webhooks', ['net/']),
+    mayImport('net', [], 'Which addresses a connection may go to is one question, whoever connects and whatever for.'),
     mayImport(
       'api',
       ['jobs/', 'domain/', 'config/', 'telemetry/', 'metrics/', 'gen/'],
@@ -153,6 +156,20 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/', pathNot: ['^src/gen/', '^src/workers/client/', '^src/api/grpc/', SPEC] },
       to: { path: '^node_modules/@grpc/' },
+    },
+    {
+      name: 'opentelemetry-is-behind-one-door',
+      comment: 'One file speaks its words.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/telemetry/tracing/otlp-tracing\\.ts$', SPEC] },
+      to: { path: '^node_modules/@opentelemetry/' },
+    },
+    {
+      name: 'opentelemetry-is-loaded-when-it-is-used',
+      comment: 'It costs time and memory at every start; who traces nothing does not pay for it.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: SPEC },
+      to: { path: '^src/telemetry/tracing/otlp-tracing\\.ts$', dependencyTypesNot: ['dynamic-import'] },
     },
     {
       name: 'processes-are-started-by-workers-and-probes',

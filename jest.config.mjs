@@ -34,7 +34,11 @@ const project = (displayName, testMatch) => ({ ...shared, displayName, testMatch
 
 export default {
   projects: [
-    project('unit', ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/toolchain/**/*.spec.ts']),
+    project('unit', [
+      '<rootDir>/src/**/*.spec.ts',
+      '<rootDir>/test/toolchain/**/*.spec.ts',
+      '<rootDir>/test/bench/**/*.spec.ts',
+    ]),
     project('contract', ['<rootDir>/test/contract/**/*.spec.ts', '<rootDir>/test/contract/**/*.e2e-spec.ts']),
     project('e2e', ['<rootDir>/test/e2e/**/*.e2e-spec.ts', '<rootDir>/test/e2e/**/*.spec.ts']),
   ],

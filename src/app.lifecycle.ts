@@ -14,10 +14,11 @@ import { JobStore } from './jobs/ports/job-store.port.js';
 import { NodeIdentity } from './jobs/ports/node-identity.js';
 import { NodeStore } from './jobs/ports/node-store.port.js';
 import { SubmitJobs } from './jobs/submit/submit-jobs.js';
+import { TraceJobs } from './jobs/trace/trace-jobs.js';
 import { LOG } from './telemetry/log.js';
 import { Metrics } from './metrics/metrics.js';
 import { WebhookDeliverer } from './webhooks/webhook-deliverer.js';
-import { SupervisedWorkerPool } from './workers/supervised-worker-pool.js';
+import { CombinedWorkerPool } from './workers/combined-worker-pool.js';
 
 /** Another server runs under the name of this one, and has its jobs. */
 export class SupersededError extends Error {
@@ -52,9 +53,10 @@ export class AppLifecycle {
     private readonly dueJobs: DueJobs,
     private readonly pruner: Pruner,
     private readonly webhooks: WebhookDeliverer,
-    private readonly pool: SupervisedWorkerPool,
+    private readonly pool: CombinedWorkerPool,
     private readonly submissions: SubmitJobs,
     private readonly metrics: Metrics,
+    private readonly traces: TraceJobs,
     private readonly node: NodeIdentity,
     private readonly database: DatabaseConfig,
     private readonly shutdown: ShutdownConfig,
@@ -72,6 +74,7 @@ export class AppLifecycle {
     await this.artifacts.dropAllStaging();
     await this.sweepInputs();
     this.stopMetrics = this.metrics.start();
+    this.traces.start();
     await this.footprints.start();
     this.claims.start(() => {
       this.isSuperseded = true;
@@ -106,6 +109,7 @@ export class AppLifecycle {
     await this.pruner.stop();
     await this.footprints.stop();
     this.stopMetrics?.();
+    await this.traces.stop();
     if (!this.store.isShared) return;
     await this.nodes.forget(this.node.id).catch((error: unknown) => {
       this.log.warn({ err: error }, 'the node is listed until its heartbeat is too old');

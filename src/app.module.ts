@@ -5,12 +5,18 @@ import type { DynamicModule } from '@nestjs/common';
 import { Global, Module } from '@nestjs/common';
 import type { Logger } from 'pino';
 
+import { LOCAL_KEY } from './api/access/authenticate.js';
 import { ApiModule } from './api/api.module.js';
+import { GrpcModule } from './api/grpc/grpc.module.js';
 import { AppLifecycle } from './app.lifecycle.js';
+import { ComfyUiPool } from './comfyui/comfyui-pool.js';
+import { COMFYUI_DEVICE_ID } from './comfyui/comfyui-worker.js';
 import type { AreaName } from './config/areas.js';
 import { CONFIG_AREAS } from './config/areas.js';
+import type { ModelEntry } from './config/model-entries.js';
 import { EMBEDDED_MODEL_ID } from './config/models.config.js';
 import type { Settings } from './config/settings.js';
+import { SETTINGS } from './config/settings.js';
 import { DeviceLeasePool } from './devices/device-lease-pool.js';
 import { AttemptOutlines } from './dispatch/attempt-outline.js';
 import { AttemptRecorder } from './dispatch/attempt-recorder.js';
@@ -19,6 +25,7 @@ import { AttemptStops } from './dispatch/attempt-stops.js';
 import { Candidates } from './dispatch/candidates.js';
 import { Dispatcher } from './dispatch/dispatcher.js';
 import { NodeDrains } from './dispatch/drain/node-drains.js';
+import { Fallback } from './dispatch/fallback.js';
 import { Footprints } from './dispatch/footprints.js';
 import { InFlight } from './dispatch/in-flight.js';
 import { ClaimKeeper } from './dispatch/maintenance/claim-keeper.js';
@@ -33,6 +40,7 @@ import { Preemption } from './dispatch/preemption.js';
 import { Stranded } from './dispatch/stranded.js';
 import { Turns } from './dispatch/turns.js';
 import type { Device } from './domain/placement/device.js';
+import { HttpPictureSource } from './inputs/http-picture-source.js';
 import { CancelJob } from './jobs/cancel/cancel-job.js';
 import { CancelRequests } from './jobs/cancel/cancel-requests.js';
 import { ArtifactStore } from './jobs/ports/artifact-store.port.js';
@@ -43,19 +51,27 @@ import { FootprintStore } from './jobs/ports/footprint-store.port.js';
 import { JobEvents } from './jobs/ports/job-events.port.js';
 import { JobStore } from './jobs/ports/job-store.port.js';
 import { ModelCatalog } from './jobs/ports/model-catalog.port.js';
+import { PictureSource } from './jobs/ports/picture-source.port.js';
 import { NodeIdentity } from './jobs/ports/node-identity.js';
 import { NodeStore } from './jobs/ports/node-store.port.js';
+import { SecretStore } from './jobs/ports/secret-store.port.js';
 import { WorkerInventory } from './jobs/ports/worker-inventory.port.js';
 import { QueryJobs } from './jobs/query/query-jobs.js';
 import { QueryWorkers } from './jobs/query/query-workers.js';
 import { SubmitJobs } from './jobs/submit/submit-jobs.js';
+import { TraceJobs } from './jobs/trace/trace-jobs.js';
+import { WaitForJob } from './jobs/watch/wait-for-job.js';
 import { WatchJob } from './jobs/watch/watch-job.js';
 import { FolderModelCatalog } from './models/folder-model-catalog.js';
+import { UnusableModelError } from './models/model-folder.js';
 import type { Stores } from './persistence/open-stores.js';
 import { LOG } from './telemetry/log.js';
+import { Occurrences } from './telemetry/occurrences.js';
+import { Tracing } from './telemetry/tracing/tracing.js';
 import { Metrics } from './metrics/metrics.js';
 import { SystemClock } from './system-clock.js';
 import { WebhookDeliverer } from './webhooks/webhook-deliverer.js';
+import { CombinedWorkerPool } from './workers/combined-worker-pool.js';
 import { SupervisedWorkerPool } from './workers/supervised-worker-pool.js';
 
 /** Folder of the Python worker, beside the compiled program. */
@@ -72,62 +88,102 @@ export interface Opened {
   readonly artifacts: ArtifactStore;
   readonly events: JobEvents;
   readonly devices: readonly Device[];
+  readonly tracing: Tracing;
+  /** Opens everything to programs that may read the data folder. */
+  readonly localKey: string;
 }
 
 /** The composition root: the only place that names adapters. */
 @Global()
 @Module({})
 export class AppModule {
-  static compose({ settings, log, node, stores, artifacts, events, devices }: Opened): DynamicModule {
+  static compose({
+    settings,
+    log,
+    node,
+    stores,
+    artifacts,
+    events,
+    devices,
+    tracing,
+    localKey,
+  }: Opened): DynamicModule {
     const models = new FolderModelCatalog(modelEntries(settings));
-    const pool = new SupervisedWorkerPool({
+    const local = models.list().filter(({ isLocal }) => isLocal);
+    const workers = new SupervisedWorkerPool({
       node: settings.node.name,
-      devices,
+      // A worker that is given nothing to do would only take memory.
+      devices: local.length > 0 ? devices : [],
       config: settings.workers,
       workerDir: WORKER_DIR,
       dataDir: settings.storage.dataDir,
-      served: models.list(),
-      preload: models.list().filter(({ isDefault, pinned }) => pinned || (isDefault && settings.workers.preload)),
+      served: local,
+      preload: local.filter(({ isDefault, pinned }) => pinned || (isDefault && settings.workers.preload)),
       logLevel: settings.log.level,
+      promptsInLog: settings.log.prompts,
       log,
     });
+    const pool = new CombinedWorkerPool([workers, ...comfyUiPools(settings, models, log)]);
     const ports = [
       { provide: JobStore, useValue: stores.jobs },
       { provide: NodeStore, useValue: stores.nodes },
       { provide: FootprintStore, useValue: stores.footprints },
       { provide: DeliveryStore, useValue: stores.deliveries },
+      { provide: SecretStore, useValue: stores.secrets },
+      { provide: LOCAL_KEY, useValue: localKey },
       { provide: NodeIdentity, useValue: node },
       { provide: ModelCatalog, useValue: models },
+      { provide: PictureSource, useValue: new HttpPictureSource(settings.inputs) },
       { provide: WorkerPool, useValue: pool },
       { provide: WorkerInventory, useValue: pool },
-      { provide: SupervisedWorkerPool, useValue: pool },
+      { provide: CombinedWorkerPool, useValue: pool },
       { provide: ArtifactStore, useValue: artifacts },
       { provide: JobEvents, useValue: events },
-      { provide: DeviceLeases, useClass: DeviceLeasePool },
+      { provide: DeviceLeases, useValue: new DeviceLeasePool(settings.workers, permitsOf(settings)) },
       { provide: Drains, useClass: NodeDrains },
       { provide: Clock, useClass: SystemClock },
       { provide: LOG, useValue: log },
+      { provide: SETTINGS, useValue: settings },
+      { provide: Tracing, useValue: tracing },
+      { provide: Occurrences, useClass: Occurrences },
     ];
     const settingsByClass = AREA_NAMES.map((name) => ({ provide: CONFIG_AREAS[name], useValue: settings[name] }));
-    const useCases = [SubmitJobs, CancelJob, CancelRequests, QueryJobs, QueryWorkers, WatchJob, Metrics];
+    const useCases = [SubmitJobs, CancelJob, CancelRequests, QueryJobs, QueryWorkers, WatchJob, WaitForJob, Metrics];
     const attempts = [InFlight, AttemptStops, AttemptOutlines, AttemptRunner, AttemptRecorder, NextTries];
-    const placement = [Candidates, Turns, Stranded, Footprints, OtherWorkers, Preemption];
-    const loops = [Dispatcher, ClaimKeeper, Rescuer, DueJobs, Pruner, WebhookDeliverer, AppLifecycle];
+    const placement = [Candidates, Turns, Stranded, Fallback, Footprints, OtherWorkers, Preemption];
+    const loops = [Dispatcher, ClaimKeeper, Rescuer, DueJobs, Pruner, WebhookDeliverer, TraceJobs, AppLifecycle];
     return {
       module: AppModule,
-      imports: [ApiModule],
+      imports: [ApiModule, GrpcModule],
       providers: [...ports, ...settingsByClass, ...useCases, ...attempts, ...placement, ...loops],
       exports: [...ports.map(({ provide }) => provide), ...settingsByClass.map(({ provide }) => provide), ...useCases],
     };
   }
 }
 
+/** None, where no server is named or it has nothing to serve. */
+function comfyUiPools({ comfyui: config, node }: Settings, models: ModelCatalog, log: Logger): readonly ComfyUiPool[] {
+  if (config.url === null || models.list().every(({ comfyui }) => comfyui === null)) return [];
+  const { url } = config;
+  const find = (id: string) => models.find(id);
+  return [new ComfyUiPool({ url, node: node.name, config, find, log: log.child({ worker: 'comfyui-0' }) })];
+}
+
+/** Where devices take another number of attempts than `workers.permits`. */
+function permitsOf({ comfyui }: Settings): ReadonlyMap<string, number> {
+  return new Map([[COMFYUI_DEVICE_ID, comfyui.concurrency]]);
+}
+
 /** The models to serve: those listed, and the one that comes with the program. To everything else it is one of them. */
-function modelEntries({ models }: Settings) {
-  if (!models.embedded) return models.entries;
+function modelEntries({ models, comfyui }: Settings) {
+  const entries = comfyui.url === null ? models.entries.map(withoutComfyUi) : models.entries;
+  if (!models.embedded) return entries;
   const source = join(WORKER_DIR, 'models', EMBEDDED_MODEL_ID);
-  return [
-    ...models.entries,
-    { id: EMBEDDED_MODEL_ID, source, family: null, dtype: null, variant: null, default: false },
-  ];
+  return [...entries, { id: EMBEDDED_MODEL_ID, source, family: null, dtype: null, variant: null, default: false }];
+}
+
+/** Throws when nothing of the model is left. */
+function withoutComfyUi(entry: ModelEntry): ModelEntry {
+  if (entry.source === null) throw new UnusableModelError(entry.id, 'is on ComfyUI only, and comfyui.url is not set');
+  return { ...entry, comfyui: null };
 }

@@ -1,11 +1,16 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { pino } from 'pino';
 
+import { answerOf, GrpcClients } from '../test/support/grpc-client.js';
 import { newDatabase, NO_POSTGRES, postgresUrl } from '../test/support/postgres.js';
 import { DevicesConfig } from './config/devices.config.js';
+import { GrpcConfig } from './config/grpc.config.js';
 import { loadSettings } from './config/load-settings.js';
 import type { Settings } from './config/settings.js';
 import type { RunningServer } from './server.js';
@@ -25,7 +30,7 @@ describe('A server without devices', () => {
     for (const folder of folders) rmSync(folder, { recursive: true, force: true });
   });
 
-  async function start(node: string, databaseUrl: string | null): Promise<RunningServer> {
+  async function start(node: string, databaseUrl: string | null, grpc = new GrpcConfig()): Promise<RunningServer> {
     const folder = mkdtempSync(join(tmpdir(), 'safelight-server-'));
     folders.push(folder);
     const env = {
@@ -35,7 +40,7 @@ describe('A server without devices', () => {
       ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl, SAFELIGHT_DATABASE_LEASE_MS: '1500' }),
     };
     const settings: Settings = loadSettings({ env, cwd: folder, homeDir: folder });
-    const server = await startServer({ ...settings, devices: new DevicesConfig({ ids: [] }) }, { log, port: 0 });
+    const server = await startServer({ ...settings, devices: new DevicesConfig({ ids: [] }), grpc }, { log, port: 0 });
     servers.push(server);
     return server;
   }
@@ -47,6 +52,28 @@ describe('A server without devices', () => {
     expect(await server.ended).toBeNull();
     expect(existsSync(join(folders[0]!, 'server.json'))).toBe(false);
     await expect(fetch(server.url)).rejects.toThrow('fetch failed');
+  });
+
+  it('serves gRPC beside HTTP, and not when it is turned off', async () => {
+    const server = await start('one', null);
+    expect(server.grpcAddress).toMatch(/^127\.0\.0\.1:\d+$/);
+    const clients = new GrpcClients(server.grpcAddress!);
+    const { models } = await answerOf(clients.catalog.listModels.bind(clients.catalog), {});
+    expect(models.map(({ id }) => id)).toEqual(['shapes']);
+    clients.close();
+    const told = JSON.parse(readFileSync(join(folders[0]!, 'server.json'), 'utf8')) as { grpc: string };
+    expect(told.grpc).toBe(server.grpcAddress);
+    expect((await start('two', null, new GrpcConfig({ enabled: false }))).grpcAddress).toBeNull();
+  });
+
+  it('leaves nothing open when another program listens where gRPC was to be', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const failing = start('one', null, new GrpcConfig({ port }));
+    await expect(failing).rejects.toMatchObject({ name: 'GrpcListenError', code: 'EADDRINUSE', port });
+    expect(existsSync(join(folders[0]!, 'server.json'))).toBe(false);
+    other.close();
   });
 
   const suite = postgresUrl === null ? describe.skip : describe;

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
@@ -8,20 +8,28 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Logger } from 'pino';
 
+import { connectGrpc } from './api/grpc/serving/connect-grpc.js';
 import { configureHttpApp, HTTP_APP_OPTIONS } from './api/http/configure-http-app.js';
 import { AppLifecycle } from './app.lifecycle.js';
 import { AppModule } from './app.module.js';
 import { openArtifactStore } from './artifacts/open-artifact-store.js';
+import { grpcPort } from './config/grpc.config.js';
 import type { Settings } from './config/settings.js';
 import { findDevices } from './devices/device-inventory.js';
 import { openJobEvents } from './events/open-job-events.js';
 import { openStores } from './persistence/open-stores.js';
 import { createLog } from './telemetry/log.js';
 import { NestLog } from './telemetry/nest-log.js';
+import { openTracing } from './telemetry/tracing/open-tracing.js';
+import { VERSION } from './telemetry/version.js';
 
 /** A server that listens. */
 export interface RunningServer {
   readonly url: string;
+  /** `host:port` as gRPC clients take it; null: gRPC is not served. */
+  readonly grpcAddress: string | null;
+  /** Opens everything on this server, until it is closed. */
+  readonly key: string;
   /** Resolves when the server is closed: with null because it was asked to, else with why it could not go on. */
   readonly ended: Promise<Error | null>;
   /** Stops taking work, lets attempts in flight end within the drain limit, ends the workers. Safe to call twice. */
@@ -29,7 +37,7 @@ export interface RunningServer {
 }
 
 export interface ServerOverrides {
-  /** Instead of the port of the settings; 0: any free one. */
+  /** Instead of `http.port`; 0: any free one. */
   readonly port?: number;
   readonly log?: Logger;
 }
@@ -39,6 +47,7 @@ export async function startServer(settings: Settings, overrides: ServerOverrides
   const log = overrides.log ?? createLog(settings.log.level);
   const { dataDir } = settings.storage;
   const node = { id: randomUUID(), name: settings.node.name };
+  const localKey = randomBytes(32).toString('base64url');
   // What to undo, last first: whoever opens something says how to close it.
   const undo: (() => Promise<void>)[] = [];
   const closeAll = async () => {
@@ -48,6 +57,8 @@ export async function startServer(settings: Settings, overrides: ServerOverrides
   };
   try {
     await mkdir(dataDir, { recursive: true });
+    const tracing = await openTracing({ config: settings.telemetry, node: node.name, version: VERSION, log });
+    undo.push(() => tracing.close());
     const devices = await findDevices(settings.devices.ids);
     const stores = await openStores({ database: settings.database, dataDir, log });
     undo.push(() => stores.close());
@@ -55,7 +66,7 @@ export async function startServer(settings: Settings, overrides: ServerOverrides
     undo.push(() => events.close());
     const artifacts = await openArtifactStore({ ...settings, log });
     undo.push(async () => artifacts.close());
-    const root = AppModule.compose({ settings, log, node, stores, artifacts, events, devices });
+    const root = AppModule.compose({ settings, log, node, stores, artifacts, events, devices, tracing, localKey });
     const app = await NestFactory.create<NestExpressApplication>(root, {
       ...HTTP_APP_OPTIONS,
       logger: new NestLog(log),
@@ -63,23 +74,32 @@ export async function startServer(settings: Settings, overrides: ServerOverrides
     });
     undo.push(() => app.close());
     configureHttpApp(app);
-    await app.listen(overrides.port ?? settings.http.port, settings.http.host);
+    const port = overrides.port ?? settings.http.port;
+    const grpc = settings.grpc.enabled ? await connectGrpc(app, grpcPort(settings.grpc, port)) : null;
+    await app.listen(port, settings.http.host);
+    const grpcHost = reachable(settings.http.host, '127.0.0.1');
+    const grpcAddress = grpc === null ? null : `${grpcHost}:${await grpc.listen()}`;
     const lifecycle = app.get(AppLifecycle);
     // Before the sockets close, so that whoever watches a job still hears how it ends.
     undo.push(() => lifecycle.stop());
     const url = addressOf(app, settings.http.host, '127.0.0.1');
     await lifecycle.start(addressOf(app, settings.http.host, hostname()));
-    const announcement = await announce(dataDir, url);
+    const announcement = await announce(dataDir, { url, grpc: grpcAddress, pid: process.pid, key: localKey });
     undo.push(() => rm(announcement, { force: true }));
-    log.info({ url }, 'listening');
-    return running(url, closeAll, lifecycle, log);
+    log.info({ url, grpc: grpcAddress }, 'listening');
+    return running({ url, grpcAddress, key: localKey }, closeAll, lifecycle, log);
   } catch (error) {
     await closeAll().catch((failure: unknown) => log.error({ err: failure }, 'closing after a failed start'));
     throw error;
   }
 }
 
-function running(url: string, closeAll: () => Promise<void>, lifecycle: AppLifecycle, log: Logger): RunningServer {
+function running(
+  reached: Pick<RunningServer, 'url' | 'grpcAddress' | 'key'>,
+  closeAll: () => Promise<void>,
+  lifecycle: AppLifecycle,
+  log: Logger,
+): RunningServer {
   const { promise: ended, resolve } = Promise.withResolvers<Error | null>();
   let closing: Promise<void> | null = null;
   const close = () => (closing ??= closeAll().then(() => log.info('stopped')));
@@ -88,20 +108,30 @@ function running(url: string, closeAll: () => Promise<void>, lifecycle: AppLifec
     await close().catch((error: unknown) => log.error({ err: error }, 'closing a server that cannot go on'));
     resolve(why);
   });
-  return { url, ended, close: () => close().finally(() => resolve(null)) };
+  return { ...reached, ended, close: () => close().finally(() => resolve(null)) };
+}
+
+function addressOf(app: NestExpressApplication, host: string, wildcard: string): string {
+  const { port } = app.getHttpServer().address() as AddressInfo;
+  return `http://${reachable(host, wildcard)}:${port}`;
 }
 
 /** `wildcard`: what stands for a host that means all addresses. */
-function addressOf(app: NestExpressApplication, host: string, wildcard: string): string {
-  const { port } = app.getHttpServer().address() as AddressInfo;
-  const reachable = host === '0.0.0.0' || host === '::' ? wildcard : host;
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+function reachable(host: string, wildcard: string): string {
+  const one = host === '0.0.0.0' || host === '::' ? wildcard : host;
+  return one.includes(':') ? `[${one}]` : one;
 }
 
-/** Tells the command line where the server of this data folder listens. A stale file is told by its process and address. */
-async function announce(dataDir: string, url: string): Promise<string> {
+/**
+ * Tells the command line where the server of this data folder listens, and a key that opens it: whoever may read this file may
+ * read the jobs too. A stale file is told by its process and address.
+ */
+async function announce(
+  dataDir: string,
+  told: { url: string; grpc: string | null; pid: number; key: string },
+): Promise<string> {
   const path = join(dataDir, 'server.json');
-  await writeFile(`${path}.new`, JSON.stringify({ url, pid: process.pid }));
+  await writeFile(`${path}.new`, JSON.stringify(told), { mode: 0o600 });
   await rename(`${path}.new`, path);
   return path;
 }

@@ -16,7 +16,8 @@ from pathlib import Path
 BUSY_ABOVE = 0.15
 
 _OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-_PACKAGES = ("torch", "diffusers", "transformers", "numpy", "pillow")
+#: What shapes a picture or a figure; the worker tells the same ones (``server.versions``).
+_PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "numpy", "pillow")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from safelight_worker import config, logs, orphan
 def main() -> None:
     parent = os.getppid()
     settings = config.parse()
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.hide_prompts)
     orphan.die_with_parent(parent)
     stdout = logs.claim_stdout()
     # The C core of gRPC writes to stderr on its own and not in JSON.

@@ -21,6 +21,8 @@ class Settings:
     data_dir: Path | None
     """Folder for what is measured once; None: measured at every start."""
     log_level: str
+    hide_prompts: bool = True
+    """Whether log lines leave out prompts."""
     memory_budget_bytes: int = 0
     """Most this process takes of its device; 0: all there is."""
     faults: str = ""
@@ -35,6 +37,7 @@ def parse(arguments: list[str] | None = None) -> Settings:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--log-level", default="info")
+    parser.add_argument("--prompts", choices=("hidden", "shown"), default="hidden", help="in log lines")
     parser.add_argument("--memory-budget-bytes", type=int, default=0)
     # By the environment, too: a test of the whole server has no other way to its workers.
     rules = os.environ.get("SAFELIGHT_FAULT_RULES", "")
@@ -46,6 +49,7 @@ def parse(arguments: list[str] | None = None) -> Settings:
         given.threads,
         given.data_dir,
         given.log_level,
+        given.prompts == "hidden",
         given.memory_budget_bytes,
         given.faults,
     )

@@ -9,28 +9,52 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
+
+from safelight_worker import log_context
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {"message", "asctime", "taskName"}
+#: Fields that hold no text of others.
+_OURS = frozenset({"level", "time", "logger", "job", "attempt", "attempts"})
+
 _LEVELS = {"WARNING": "warn", "CRITICAL": "fatal"}
 
 
 class JsonLines(logging.Formatter):
-    """One object a record: level, time, msg, logger, and whatever was given as ``extra``."""
+    """One object a record: level, time, msg, logger, the attempt it concerns, and whatever was given as ``extra``."""
+
+    def __init__(self, hide_prompts: bool = True) -> None:
+        super().__init__()
+        self._hide_prompts = hide_prompts
 
     def format(self, record: logging.LogRecord) -> str:
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        attempt = extra.pop("attempt", None)
         fields = {
             "level": _LEVELS.get(record.levelname, record.levelname.lower()),
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "msg": record.getMessage(),
             "logger": record.name,
+            **log_context.attempt_fields(attempt),
             **extra,
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
+        if self._hide_prompts:
+            fields = {name: value if name in _OURS else _without_prompts(value) for name, value in fields.items()}
         return json.dumps(fields, default=str)
+
+
+def _without_prompts(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _without_prompts(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_prompts(each) for each in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return log_context.PROMPTS.hide(str(value))
 
 
 class _Lines(io.TextIOBase):
@@ -50,10 +74,10 @@ class _Lines(io.TextIOBase):
         return len(text)
 
 
-def configure(level: str) -> None:
+def configure(level: str, hide_prompts: bool = True) -> None:
     """Sends all records, warnings of libraries and uncaught exceptions to stderr."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(hide_prompts))
     names = {"trace": "DEBUG", "warn": "WARNING", "fatal": "CRITICAL", "silent": "CRITICAL"}
     logging.basicConfig(level=names.get(level, level.upper()), handlers=[handler], force=True)
     logging.captureWarnings(True)

@@ -109,12 +109,23 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """A picture that is decoded: one byte a value, the top row first."""
+
+    mode: str
+    """``RGB``, or ``L`` for a mask."""
+    width: int
+    height: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class ControlInput:
     """A ControlNet and the picture it follows. ``start`` and ``end`` are shares of the steps, 0 … 1."""
 
     id: str
     source: Path
-    image: Path
+    image: Path | Pixels
     scale: float = 1.0
     start: float = 0.0
     end: float = 1.0
@@ -126,20 +137,29 @@ class IpAdapterInput:
 
     id: str
     source: Path
-    image: Path
+    image: Path | Pixels
     scale: float = 1.0
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Pictures a plan starts from, as files. In a mask white is painted anew."""
+    """Pictures a plan starts from: files as they came, pixels once the engine has had them decoded. In a mask white is painted
+    anew."""
 
-    init_image: Path | None = None
-    mask_image: Path | None = None
+    init_image: Path | Pixels | None = None
+    mask_image: Path | Pixels | None = None
     strength: float = 1.0
     """Share of the noise that is added to ``init_image``: 1 forgets it."""
     controls: tuple[ControlInput, ...] = ()
     ip_adapter: IpAdapterInput | None = None
+    mask_transparency_painted: bool = False
+    """Whether the mask tells by its transparency, where it has any: what is transparent is painted anew."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a picture among them."""
+        own = (self.init_image, self.mask_image, self.ip_adapter)
+        return bool(self.controls) or any(each is not None for each in own)
 
     @property
     def task(self) -> Task:

@@ -1,5 +1,6 @@
 // Step: TypeScript and Python from proto/. Takes a second; nothing of it is in git.
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { filesBelow, fingerprint } from './fingerprint.mjs';
 import { nodeBin, nodeModules, pythonWorker, root, toolPath, venv, venvPython } from './paths.mjs';
@@ -10,6 +11,7 @@ const proto = join(root, 'proto');
 const typescriptOut = join(root, 'src', 'gen');
 const pythonOut = join(pythonWorker, 'safelight_worker', 'pb');
 const workerProto = join(proto, 'safelight', 'worker', 'v1');
+const descriptorsOut = join(typescriptOut, 'safelight', 'v1', 'descriptors.ts');
 
 /** @param {string} tools the stamp of what generates: another version may write other code */
 const inputs = (tools) => fingerprint(root, filesBelow(proto), [readStamp(tools)?.fingerprint ?? '']);
@@ -19,8 +21,7 @@ export const typescriptStubs = {
   name: 'stubs',
   label: 'TypeScript from proto',
 
-  isUpToDate: () =>
-    readStamp(typescriptOut)?.fingerprint === inputs(nodeModules) && existsSync(join(typescriptOut, 'safelight')),
+  isUpToDate: () => readStamp(typescriptOut)?.fingerprint === inputs(nodeModules) && existsSync(descriptorsOut),
 
   async run({ lock }) {
     dropStamp(typescriptOut);
@@ -31,10 +32,36 @@ export const typescriptStubs = {
       env: { ...process.env, PATH: toolPath() },
       lock,
     });
+    await describePublicApi(lock);
     writeStamp(typescriptOut, { fingerprint: inputs(nodeModules) });
     return undefined;
   },
 };
+
+/**
+ * The descriptors that the public API tells by reflection, as a module: a file beside the code would have to be found from the
+ * sources and from dist/ alike.
+ * @param {import('./main.mjs').StepContext['lock']} lock
+ */
+async function describePublicApi(lock) {
+  const folder = mkdtempSync(join(tmpdir(), 'safelight-descriptors-'));
+  try {
+    const file = join(folder, 'descriptors.binpb');
+    const only = ['--path', 'proto/safelight/v1', '--as-file-descriptor-set', '--exclude-source-info'];
+    await runCommand(join(nodeBin, 'buf'), ['build', 'proto', ...only, '-o', file], {
+      logName: 'buf-build.log',
+      failure: '`buf build` failed',
+      nextStep: 'correct proto/ (`npm run lint` shows more) and run the same command again.',
+      env: { ...process.env, PATH: toolPath() },
+      lock,
+    });
+    const text = readFileSync(file).toString('base64');
+    const comment = '// Generated from proto/ by `npm run proto`: a google.protobuf.FileDescriptorSet in base64.';
+    writeFileSync(descriptorsOut, `${comment}\nexport const DESCRIPTORS = '${text}';\n`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** @type {import('./main.mjs').Step} */
 export const pythonStubs = {

@@ -1,7 +1,17 @@
 import type { MiddlewareConsumer, NestModule } from '@nestjs/common';
 import { Module } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
 
+import { A1111_CONTROLLERS, A1111_PROVIDERS } from './a1111/a1111.js';
+import { AccessGuard } from './access/access.guard.js';
+import { ArtifactLinks } from './access/artifact-links.js';
+import { Authenticate } from './access/authenticate.js';
+import { IdentifyMiddleware } from './access/identify.middleware.js';
 import { JsonBodyMiddleware } from './http/json-body.middleware.js';
+import { ImageEditsController } from './openai/image-edits.controller.js';
+import { ImageGenerationsController } from './openai/image-generations.controller.js';
+import { ServeImages } from './openai/serve-images.js';
+import { InferenceController } from './predecessors/inference.controller.js';
 import { ArtifactsController } from './rest/artifacts.controller.js';
 import { HealthController } from './rest/health.controller.js';
 import { JobEventsController } from './rest/job-events.controller.js';
@@ -12,7 +22,7 @@ import { NodeController } from './rest/node.controller.js';
 import { PreviewController } from './rest/preview.controller.js';
 import { PreviewInterest } from './rest/preview-interest.js';
 import { RootController } from './rest/root.controller.js';
-import { WaitForJob } from './rest/wait-for-job.js';
+import { SystemController } from './rest/system.controller.js';
 import { WorkersController } from './rest/workers.controller.js';
 
 /** The REST edge. Use cases, ports and configuration come from the composition root, which provides them globally. */
@@ -23,16 +33,31 @@ import { WorkersController } from './rest/workers.controller.js';
     ArtifactsController,
     PreviewController,
     ModelsController,
+    ImageGenerationsController,
+    ImageEditsController,
+    ...A1111_CONTROLLERS,
+    InferenceController,
     WorkersController,
     NodeController,
+    SystemController,
     HealthController,
     MetricsController,
     RootController,
   ],
-  providers: [PreviewInterest, WaitForJob],
+  providers: [
+    PreviewInterest,
+    Authenticate,
+    ArtifactLinks,
+    ServeImages,
+    ...A1111_PROVIDERS,
+    { provide: APP_GUARD, useClass: AccessGuard },
+  ],
 })
 export class ApiModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(JsonBodyMiddleware).forRoutes(JobsController);
+    consumer.apply(IdentifyMiddleware).forRoutes('{*path}');
+    consumer
+      .apply(JsonBodyMiddleware)
+      .forRoutes(JobsController, ImageGenerationsController, ...A1111_CONTROLLERS, InferenceController);
   }
 }

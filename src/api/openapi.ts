@@ -26,6 +26,13 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     .setVersion(API_VERSION)
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
     .setOpenAPIVersion('3.1.0')
+    .addBearerAuth({ type: 'http', description: 'An API key, where keys are in use.' }, 'key')
+    .addApiKey({ type: 'apiKey', in: 'header', name: 'X-Api-Key' }, 'key_header')
+    .addBasicAuth({ type: 'http', description: 'An API key as the password, with any name.' }, 'key_password')
+    .addSecurityRequirements({})
+    .addSecurityRequirements('key')
+    .addSecurityRequirements('key_header')
+    .addSecurityRequirements('key_password')
     .build();
   const components = { schemas: componentSchemas() as NonNullable<OpenAPIObject['components']>['schemas'] };
   return SwaggerModule.createDocument(app, { ...base, components });

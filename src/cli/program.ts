@@ -12,6 +12,7 @@ import { addExportCommand } from './export.command.js';
 import { addGenerateCommand } from './generate.command.js';
 import { addImportCommand } from './import.command.js';
 import { addJobsCommand } from './jobs.command.js';
+import { addKeysCommand } from './keys.command.js';
 import { addModelsCommand } from './models.command.js';
 import { addServeCommand } from './serve.command.js';
 import type { Terminal } from './terminal.js';
@@ -45,6 +46,7 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     addJobsCommand,
     addWorkersCommand,
     addModelsCommand,
+    addKeysCommand,
     addDoctorCommand,
     addExportCommand,
     addImportCommand,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 
+import { GrpcListenError } from '../api/grpc/serving/grpc-server.js';
 import { UnusableArtifactStoreError } from '../artifacts/unusable-artifact-store.error.js';
 import { loadSettings } from '../config/load-settings.js';
 import type { Settings } from '../config/settings.js';
@@ -33,6 +34,15 @@ it.each([
   const failure = startFailure(error, settings);
   expect(failure).toMatchObject({ kind: 'cannot_start', message, nextStep, exitCode: 78 });
   expect(JSON.stringify(failure)).not.toContain('secret');
+});
+
+it.each([
+  ['EADDRINUSE', 'Another program listens on 127.0.0.1:8721, where gRPC was to be.', 1],
+  ['EACCES', 'gRPC cannot listen on 127.0.0.1:8721 (EACCES).', 78],
+])('says which setting is about an address of gRPC that gives %s', (code, message, exitCode) => {
+  const error = new GrpcListenError('127.0.0.1', 8721, code, new Error('listen'));
+  const nextStep = expect.stringContaining('grpc.port (SAFELIGHT_GRPC_PORT)');
+  expect(startFailure(error, settings)).toMatchObject({ kind: 'cannot_start', message, nextStep, exitCode });
 });
 
 it('leaves a defect as it is', () => {

@@ -7,7 +7,7 @@ type Row = { readonly message: string; readonly nextStep: string; readonly exitC
 /** Why a server did not start, as the end of a command. What is not known here is a defect and stays as it is. */
 export function startFailure(error: unknown, settings: Settings): unknown {
   if (!(error instanceof Error)) return error;
-  const row = ofArtifactStore(error) ?? byName(error) ?? byCode(error, settings);
+  const row = ofArtifactStore(error) ?? ofGrpc(error) ?? byName(error) ?? byCode(error, settings);
   return row === null ? error : new CliError({ kind: 'cannot_start', cause: error, ...row });
 }
 
@@ -21,6 +21,26 @@ function ofArtifactStore(error: Error & { readonly reason?: string; readonly nex
   const { name, reason, nextStep } = error;
   if (name !== 'UnusableArtifactStoreError' || reason === undefined || nextStep === undefined) return null;
   return { message: `Pictures cannot be kept: ${reason}.`, nextStep, exitCode: EXIT.config };
+}
+
+/** Listens beside HTTP, so that its address is another one and its settings are too. */
+function ofGrpc({
+  name,
+  code,
+  host,
+  port,
+}: NodeJS.ErrnoException & { readonly host?: string; readonly port?: number }): Row | null {
+  if (name !== 'GrpcListenError') return null;
+  const address = `${host}:${port}`;
+  return {
+    message:
+      code === 'EADDRINUSE'
+        ? `Another program listens on ${address}, where gRPC was to be.`
+        : `gRPC cannot listen on ${address} (${code}).`,
+    nextStep:
+      'stop what listens there, or choose another port with grpc.port (SAFELIGHT_GRPC_PORT); 0 takes a free one, and grpc.enabled: false does without gRPC.',
+    exitCode: code === 'EADDRINUSE' ? EXIT.failed : EXIT.config,
+  };
 }
 
 /** Errors of adapters, which the command line does not import; their messages are written for people. */
@@ -43,6 +63,12 @@ function byName({ name, message }: Error): Row | null {
       return {
         message,
         nextStep: 'run the newer version, or use another data folder (data_dir).',
+        exitCode: EXIT.config,
+      };
+    case 'GrpcCertificateError':
+      return {
+        message,
+        nextStep: 'correct grpc.tls_cert and grpc.tls_key: both PEM, readable for this user, and belonging together.',
         exitCode: EXIT.config,
       };
     case 'UnusableModelError':

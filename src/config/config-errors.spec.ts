@@ -65,7 +65,7 @@ describe('a settings file', () => {
         {
           where: 'safelight.yaml:3:3',
           message: 'there is no setting http.prot; did you mean port?',
-          allowed: 'host, port, body_limit_bytes, max_body_bytes',
+          allowed: 'host, port, body_limit_bytes, max_body_bytes, request_timeout_ms, public_url, cors_origins',
         },
       ],
     ],

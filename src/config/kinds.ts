@@ -56,6 +56,16 @@ export function integer(range: { min: number; max: number }): Kind<number> {
   );
 }
 
+/** A share of a whole. */
+export function ratio(): Kind<number> {
+  const fits = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value <= 1;
+  return kind(
+    'a number from 0 to 1',
+    (value) => (fits(value) ? value : undefined),
+    (text) => (/^\d*\.?\d+$/.test(text.trim()) ? Number(text) : text),
+  );
+}
+
 export function flag(): Kind<boolean> {
   const words: Readonly<Record<string, boolean>> = {
     true: true,

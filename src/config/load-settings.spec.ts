@@ -47,7 +47,8 @@ describe('without a file', () => {
     });
     expect(settings.node.name).toBe('box');
     const bodies = { bodyLimitBytes: 1024 * 1024, maxBodyBytes: 64 * 1024 * 1024 };
-    expect(settings.http).toEqual({ host: '127.0.0.1', port: 8720, ...bodies });
+    expect(settings.http).toMatchObject({ host: '127.0.0.1', port: 8720, ...bodies, corsOrigins: [] });
+    expect(settings.access).toMatchObject({ keys: [], apiKey: null, allowWithoutKeys: false });
     expect(settings.workers.python).toBeNull();
     expect(settings.models).toEqual({ entries: [], embedded: true });
     expect(settings.sources).toEqual({ configFile: null, origins: [] });
@@ -90,10 +91,10 @@ describe('a file', () => {
 
 describe('the environment', () => {
   it('overrides the file, and the command line overrides both', () => {
-    const env = { SAFELIGHT_HTTP_PORT: '9001', SAFELIGHT_HTTP_HOST: '0.0.0.0', SAFELIGHT_NODE_NAME: 'n1' };
+    const env = { SAFELIGHT_HTTP_PORT: '9001', SAFELIGHT_HTTP_HOST: '127.0.0.2', SAFELIGHT_NODE_NAME: 'n1' };
     const overrides = [{ setting: 'http.port', text: '9002', option: '--port' }];
     const settings = load('http:\n  port: 9000\n', { env, overrides });
-    expect(settings.http).toMatchObject({ host: '0.0.0.0', port: 9002 });
+    expect(settings.http).toMatchObject({ host: '127.0.0.2', port: 9002 });
     expect(settings.node.name).toBe('n1');
     expect(settings.sources.origins).toEqual([
       { setting: 'node_name', from: 'SAFELIGHT_NODE_NAME' },

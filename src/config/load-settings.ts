@@ -2,11 +2,12 @@ import { existsSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { resolve } from 'node:path';
 
-import type { AreaName } from './areas.js';
+import type { AreaName, ConfigAreas } from './areas.js';
 import { CONFIG_AREAS, DECLARED_AREAS } from './areas.js';
 import { AreaReader } from './area-reader.js';
 import type { ConfigProblem } from './config-error.js';
 import { ConfigError } from './config-error.js';
+import { openDoor } from './open-door.js';
 import { unknownKeys } from './unknown-keys.js';
 import { unknownVariables } from './unknown-variables.js';
 import type { Override, Settings } from './settings.js';
@@ -58,6 +59,8 @@ export function loadSettings(options: LoadOptions = {}): Settings {
   }
   problems.push(...reader.problems);
   if (problems.length > 0) throw new ConfigError(problems);
+  const open = openDoor(areas as unknown as ConfigAreas, reader.origins);
+  if (open !== null) throw new ConfigError([open]);
   return {
     ...(areas as unknown as Omit<Settings, 'sources' | 'warnings'>),
     sources: { configFile, origins: reader.origins },

@@ -39,6 +39,7 @@ describe('a model', () => {
   it('needs no more than id and source', () => {
     expect(entryOf({})).toEqual({
       id: 'm',
+      aliases: [],
       source: '/m',
       config: null,
       family: null,
@@ -54,6 +55,7 @@ describe('a model', () => {
       pinned: false,
       keepAliveMs: null,
       memory: null,
+      comfyui: null,
       default: false,
     });
   });
@@ -122,6 +124,13 @@ describe('a model', () => {
       },
       [['loras.1.id', 'an id that no other of the LoRAs has']],
     ],
+    [
+      'an alias that is its own id',
+      { aliases: ['x', 'm'] },
+      [['aliases.1', 'a name that no model has as its id or alias']],
+    ],
+    ['an alias twice', { aliases: ['x', 'x'] }, [['aliases.1', 'a name that no model has as its id or alias']]],
+    ['an alias with spaces', { aliases: ['dall e'] }, [['aliases.0', expect.stringContaining('letters') as never]]],
     ['a LoRA that is only a path', { loras: ['/a'] }, [['loras.0', 'a map with id and source']]],
     ['a time below zero', { keep_alive_ms: -1 }, [['keep_alive_ms', 'a whole number from 0 to 604800000']]],
     [
@@ -158,5 +167,59 @@ describe('the source of a model', () => {
 
   it('cannot be a number', () => {
     expect(complaintsAbout({ source: 7 })).toEqual([['source', expect.stringContaining('owner/name@revision')]]);
+  });
+});
+
+describe('a model on ComfyUI', () => {
+  const CHECKPOINT = { checkpoint: 'xl/base.safetensors' };
+  const PARTS = { unet: 'u.safetensors', clip: ['l.safetensors', 't5.safetensors'], vae: 'ae.safetensors' };
+  const alone = (comfyui: object, changes: object = {}) => ({ source: null, family: 'sdxl', comfyui, ...changes });
+
+  it('may be there as well as here', () => {
+    expect(entryOf({ comfyui: CHECKPOINT })?.comfyui).toEqual({
+      ...{
+        checkpoint: 'xl/base.safetensors',
+        unet: null,
+        clip: [],
+        vae: null,
+        weightDtype: 'default',
+        timeShift: true,
+      },
+      defaults: { width: null, height: null, numInferenceSteps: null, guidanceScale: null, scheduler: null },
+    });
+  });
+
+  it('may be there alone, as one file or in parts', () => {
+    expect(entryOf(alone(CHECKPOINT))).toMatchObject({ source: null, family: 'sdxl' });
+    const defaults = { num_inference_steps: 4, guidance_scale: 0, width: 512 };
+    const entry = entryOf(alone({ ...PARTS, time_shift: false, defaults }, { family: 'flux' }));
+    expect(entry?.comfyui).toMatchObject({ unet: 'u.safetensors', timeShift: false });
+    expect(entry?.comfyui?.defaults).toMatchObject({ numInferenceSteps: 4, guidanceScale: 0, width: 512 });
+  });
+
+  it.each<[string, object, [string, unknown][]]>([
+    ['neither file nor parts', { comfyui: {} }, [['comfyui', expect.stringContaining('checkpoint is missing')]]],
+    ['both', { comfyui: { ...CHECKPOINT, ...PARTS } }, [['comfyui.checkpoint', 'either checkpoint or parts']]],
+    ['one text encoder', { comfyui: { ...PARTS, clip: ['a'] } }, [['comfyui.clip', expect.stringContaining('two')]]],
+    ['no VAE', { comfyui: { ...PARTS, vae: null } }, [['comfyui.unet', 'a denoiser together with its vae']]],
+    [
+      'guidance that is a text',
+      { comfyui: { ...CHECKPOINT, defaults: { guidance_scale: '7' } } },
+      [['comfyui.defaults.guidance_scale', 'a number from 0 to 30']],
+    ],
+    ['no family', alone(CHECKPOINT, { family: null }), [['family', expect.stringContaining('sd15, sdxl, flux')]]],
+    ['a family without workflows', alone(CHECKPOINT, { family: 'sd3' }), [['family', expect.stringContaining('flux')]]],
+    ['what only workers do', alone(CHECKPOINT, { compile: true }), [['compile', 'a model with source']]],
+    [
+      'a mistyped key',
+      { comfyui: { chekpoint: 'a' } },
+      [['comfyui.chekpoint', expect.stringContaining('checkpoint, unet')]],
+    ],
+  ])('is refused for %s', (_, changes, complaints) => {
+    expect(complaintsAbout(changes)).toEqual(expect.arrayContaining(complaints));
+  });
+
+  it('is nowhere without source and without comfyui', () => {
+    expect(complaintsAbout({ source: null })).toEqual([['', 'a model with id and source; source is missing']]);
   });
 });

@@ -1,3 +1,5 @@
+import type { ComfyUiEntry } from './comfyui-entry.js';
+import { comfyUiEntry } from './comfyui-entry.js';
 import type { Complaint, Kind } from './kinds.js';
 import { accept, choice, flag, integer, path, refuse, text } from './kinds.js';
 import { modelSource } from './model-source.js';
@@ -6,6 +8,8 @@ import { listOf, mapOf, recordField, recordOf, repeatedIds } from './record-kind
 
 /** Architecture groups. The domain has the same list; a test compares the two, because this folder imports nothing. */
 export const MODEL_FAMILIES = ['sd15', 'sdxl', 'sd3', 'flux', 'other'] as const;
+/** Those of which there are ComfyUI workflows. */
+export const COMFYUI_FAMILIES: readonly string[] = ['sd15', 'sdxl', 'flux'];
 export const MODEL_DTYPES = ['float32', 'float16', 'bfloat16'] as const;
 export const QUANTIZATION_BACKENDS = ['bitsandbytes_4bit', 'bitsandbytes_8bit', 'torchao', 'gguf', 'quanto'] as const;
 const RESIDENCIES = ['resident', 'phase', 'group_offload'] as const;
@@ -34,8 +38,10 @@ export interface MemoryEntry {
 /** A model to serve. */
 export interface ModelEntry {
   readonly id: string;
-  /** Absolute path of a folder or a single file, or the id of a hub repository. */
-  readonly source: string;
+  /** Other names that requests may use for it. */
+  readonly aliases: readonly string[];
+  /** Absolute path of a folder or a single file, or the id of a hub repository; null: ComfyUI alone has it. */
+  readonly source: string | null;
   /** Absolute path of the folder that describes a single file. */
   readonly config: string | null;
   /** Null: told by the folder. */
@@ -55,6 +61,8 @@ export interface ModelEntry {
   /** Null: until its memory is wanted. */
   readonly keepAliveMs: number | null;
   readonly memory: MemoryEntry | null;
+  /** How it is called on the ComfyUI server; null: it is not there. */
+  readonly comfyui: ComfyUiEntry | null;
   readonly default: boolean;
 }
 
@@ -62,6 +70,10 @@ const WEEK_MS = 604_800_000;
 const id = text({
   pattern: /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
   allowed: '1 to 128 letters, digits, dots, dashes and underscores, beginning with a letter or digit',
+});
+const alias = text({
+  pattern: /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/,
+  allowed: '1 to 128 letters, digits, dots, dashes, slashes and underscores, beginning with a letter or digit',
 });
 const component = text({ pattern: /^[a-z][a-z0-9_]{0,63}$/, allowed: 'the name of a component, such as transformer' });
 const COMPONENT_KEY = { pattern: /^[a-z][a-z0-9_]{0,63}$/, allowed: 'names of components, such as transformer,' };
@@ -110,9 +122,15 @@ const memory = recordOf<MemoryEntry>(
 /** Fields of an entry. */
 const ENTRY_FIELDS: Readonly<Record<string, RecordField>> = {
   id: recordField(id, 'Name that requests use.'),
+  aliases: recordField(
+    listOf(alias, 'a list of other names'),
+    'Other names that requests may use for it, such as `dall-e-3` for clients that know no other. A name that is neither an id nor an alias is refused.',
+    [],
+  ),
   source: recordField(
     modelSource,
-    'Where the model lies; relative paths count from the folder of the file. An id of a hub repository is looked for in the local cache only: `safelight models pull` fetches it. `owner/name` is taken for a folder if there is one.',
+    'Where the model lies; relative paths count from the folder of the file. An id of a hub repository is looked for in the local cache only: `safelight models pull` fetches it. `owner/name` is taken for a folder if there is one. May be left out of a model that only ComfyUI has.',
+    null,
   ),
   config: recordField(
     path('a folder in the diffusers layout'),
@@ -168,6 +186,11 @@ const ENTRY_FIELDS: Readonly<Record<string, RecordField>> = {
     'Decisions about memory that are otherwise made for each job: `residency`, a map from components to resident, phase or group_offload; `vae_slicing`, `vae_tiling` (off, tiled or aggressive) and `attention_slicing`.',
     null,
   ),
+  comfyui: recordField(
+    comfyUiEntry,
+    'How ComfyUI calls it, where `comfyui.url` is set: `checkpoint`, the name of a file of the whole model, or for Flux `unet`, `clip` (two text encoders, CLIP first) and `vae`, with `weight_dtype` (default, fp8_e4m3fn, fp8_e4m3fn_fast or fp8_e5m2). A `vae` beside a checkpoint replaces its own. `time_shift: false` for FLUX.1-schnell, which was trained without. With `source`, ComfyUI draws what no worker can; without, all of it: then `family` is sd15, sdxl or flux, and `defaults` may have `width`, `height`, `num_inference_steps`, `guidance_scale` and `scheduler`.',
+    null,
+  ),
   default: recordField(
     flag(),
     'Serve requests that name no model. At most one; without one it is the first of the list, or else the embedded model.',
@@ -181,21 +204,51 @@ const ENTRY = 'a model with id and source';
 export const MODEL_ENTRY_FIELDS: Readonly<Record<string, { kind: Kind<unknown>; meaning: string; fallback: unknown }>> =
   ENTRY_FIELDS;
 
+const fields = recordOf<ModelEntry>(ENTRY_FIELDS, ENTRY);
+
+const modelEntry: Kind<ModelEntry> = {
+  ...fields,
+  read: (value, baseDir) => {
+    const reading = fields.read(value, baseDir);
+    const isNowhere = reading.ok && reading.value.source === null && reading.value.comfyui === null;
+    return isNowhere ? refuse(value, `${ENTRY}; source is missing`) : reading;
+  },
+};
+
 export const modelEntries: Kind<readonly ModelEntry[]> = listOf(
-  recordOf<ModelEntry>(ENTRY_FIELDS, ENTRY),
+  modelEntry,
   'a list of models, each with id and source',
   disagreements,
 );
 
 /** What is wrong between values that are right by themselves. */
 function disagreements(entries: readonly ModelEntry[]): Complaint[] {
-  return [...repeatedIds(entries, 'an id that no other model has'), ...entries.flatMap(betweenFields(entries))];
+  return [
+    ...repeatedIds(entries, 'an id that no other model has'),
+    ...repeatedAliases(entries),
+    ...entries.flatMap(betweenFields(entries)),
+  ];
+}
+
+/** Complaint about each alias that is an id, or an alias of an earlier place. */
+function repeatedAliases(entries: readonly ModelEntry[]): Complaint[] {
+  const taken = new Set(entries.map(({ id }) => id));
+  return entries.flatMap(({ aliases }, index) =>
+    aliases.flatMap((alias, place) => {
+      if (!taken.has(alias)) {
+        taken.add(alias);
+        return [];
+      }
+      return [{ at: [index, 'aliases', place], value: alias, allowed: 'a name that no model has as its id or alias' }];
+    }),
+  );
 }
 
 const betweenFields = (entries: readonly ModelEntry[]) => (entry: ModelEntry, index: number) => {
   const complaints: Complaint[] = [];
   if (entry.default && entries.slice(0, index).some((other) => other.default))
     complaints.push({ at: [index, 'default'], value: true, allowed: 'true for one model only' });
+  if (entry.source === null) return [...complaints, ...withoutSource(entry, index)];
   const isFile = entry.source.endsWith('.safetensors');
   if (isFile && entry.config === null)
     complaints.push({ at: [index, 'source'], value: entry.source, allowed: 'a single file together with its config' });
@@ -203,3 +256,17 @@ const betweenFields = (entries: readonly ModelEntry[]) => (entry: ModelEntry, in
     complaints.push({ at: [index, 'config'], value: entry.config, allowed: 'a folder that describes a single file' });
   return complaints;
 };
+
+/** What only workers could do with a model makes no sense where only ComfyUI has it. */
+function withoutSource(entry: ModelEntry, index: number): Complaint[] {
+  if (entry.family === null || !COMFYUI_FAMILIES.includes(entry.family)) {
+    const allowed = `one of ${COMFYUI_FAMILIES.join(', ')} where only ComfyUI has the model`;
+    return [{ at: [index, 'family'], value: entry.family, allowed }];
+  }
+  const set = WORKERS_ONLY.filter((key) => isSet(entry[key]));
+  return set.map((key) => ({ at: [index, key], value: entry[key], allowed: 'a model with source' }));
+}
+
+const WORKERS_ONLY = ['config', 'quantization', 'loras', 'controlnets', 'memory', 'pinned', 'compile'] as const;
+
+const isSet = (value: unknown) => (Array.isArray(value) ? value.length > 0 : value !== null && value !== false);

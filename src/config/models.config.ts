@@ -25,8 +25,9 @@ export class ModelsConfig extends configArea({
   rules: [
     {
       field: 'entries',
-      holds: ({ entries, embedded }) => !embedded || entries.every(({ id }) => id !== EMBEDDED_MODEL_ID),
-      allowed: `a list without the id ${EMBEDDED_MODEL_ID} while embedded_model is true`,
+      holds: ({ entries, embedded }) =>
+        !embedded || entries.every(({ id, aliases }) => ![id, ...aliases].includes(EMBEDDED_MODEL_ID)),
+      allowed: `a list without the id or alias ${EMBEDDED_MODEL_ID} while embedded_model is true`,
     },
     {
       field: 'entries',

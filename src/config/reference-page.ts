@@ -1,7 +1,9 @@
 import { DECLARED_AREAS } from './areas.js';
 import type { Area } from './config-area.js';
 import { filePathOf, isGiven, variablesOf } from './config-area.js';
+import { ACCESS_KEY_FIELDS } from './access-keys.js';
 import { MODEL_ENTRY_FIELDS } from './model-entries.js';
+import type { RecordField } from './record-kind.js';
 import type { AnySetting } from './setting.js';
 
 const HEAD = `# Configuration
@@ -43,12 +45,13 @@ function renderArea(area: Area): string {
   for (const { field, allowed } of area.rules ?? []) {
     parts.push('', `${code(filePathOf(area, field).join('.'))} must be ${allowed}.`);
   }
-  if ('entries' in area.fields) parts.push('', 'Each model has:', '', modelTable());
+  if ('entries' in area.fields) parts.push('', 'Each model has:', '', recordTable(MODEL_ENTRY_FIELDS));
+  if ('keys' in area.fields) parts.push('', 'Each key has:', '', recordTable(ACCESS_KEY_FIELDS));
   return `${parts.join('\n')}\n`;
 }
 
-function modelTable(): string {
-  const rows = Object.entries(MODEL_ENTRY_FIELDS).map(([name, { kind, meaning, fallback }]) => [
+function recordTable(fields: Readonly<Record<string, RecordField>>): string {
+  const rows = Object.entries(fields).map(([name, { kind, meaning, fallback }]) => [
     code(name),
     meaning,
     kind.allowed,

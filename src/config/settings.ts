@@ -1,5 +1,8 @@
 import type { ConfigAreas } from './areas.js';
 
+/** Token of all settings, for whoever shows them; who needs one area asks for that area. */
+export const SETTINGS = Symbol('Settings');
+
 /** Where a value that is no default came from. */
 export interface SettingOrigin {
   /** As in the file, such as `http.port`. */

@@ -2,8 +2,8 @@ import { cpus } from 'node:os';
 
 import { execa } from 'execa';
 
-import type { Device, DeviceKind } from '../domain/placement/device.js';
-import { DEVICE_KINDS } from '../domain/placement/device.js';
+import type { Device } from '../domain/placement/device.js';
+import { LOCAL_DEVICE_KINDS } from '../domain/placement/device.js';
 
 /** Time nvidia-smi may take, in milliseconds: on a machine with many cards and no persistence daemon it needs seconds. */
 const PROBE_TIMEOUT_MS = 15_000;
@@ -22,9 +22,9 @@ export async function findDevices(wanted: 'auto' | readonly string[]): Promise<D
 }
 
 function deviceNamed(id: string): Device {
-  const kind = DEVICE_KINDS.find((known): known is DeviceKind => id.startsWith(`${known}:`));
+  const kind = LOCAL_DEVICE_KINDS.find((known) => id.startsWith(`${known}:`));
   if (kind === undefined)
-    throw new RangeError(`${id} names no device; expected one of ${DEVICE_KINDS.join(', ')} and a number`);
+    throw new RangeError(`${id} names no device; expected one of ${LOCAL_DEVICE_KINDS.join(', ')} and a number`);
   return { id, kind, name: kind === 'cpu' ? (cpus()[0]?.model ?? 'CPU') : id };
 }
 

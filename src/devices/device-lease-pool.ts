@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Optional } from '@nestjs/common';
 
 import { WorkersConfig } from '../config/workers.config.js';
 import type { DeviceLease } from '../dispatch/ports/device-leases.port.js';
@@ -24,7 +24,11 @@ export class DeviceLeasePool extends DeviceLeases {
   private readonly devices = new Map<string, Taken>();
   private readonly listeners = new Set<(deviceId: string) => void>();
 
-  constructor(private readonly config: WorkersConfig) {
+  /** @param permitsOf of devices that have another number */
+  constructor(
+    private readonly config: WorkersConfig,
+    @Optional() private readonly permitsOf: ReadonlyMap<string, number> = new Map(),
+  ) {
     super();
   }
 
@@ -54,7 +58,7 @@ export class DeviceLeasePool extends DeviceLeases {
 
   free(deviceId: string): number {
     const { held, loners } = this.taken(deviceId);
-    return loners.length > 0 ? 0 : this.config.permits - held.size;
+    return loners.length > 0 ? 0 : (this.permitsOf.get(deviceId) ?? this.config.permits) - held.size;
   }
 
   reservations(deviceId: string): readonly Reservation[] {

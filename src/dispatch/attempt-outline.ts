@@ -7,12 +7,15 @@ import type { Failure } from '../domain/failure/failure.js';
 import { failure } from '../domain/failure/failure.js';
 import type { AttemptPlacement, ExecutionPlan } from '../domain/generation/execution-plan.js';
 import { missingAddOn, planFor } from '../domain/generation/execution-plan.js';
+import { inexpressibleInComfyUi } from '../domain/generation/comfyui-request.js';
+import type { GenerationRequest } from '../domain/generation/generation-request.js';
 import type { ModelDescription } from '../domain/generation/model-description.js';
 import type { StoredCheckpoint } from '../domain/job/job.js';
 import type { ModelFootprint } from '../domain/placement/footprint.js';
 import { rungsAhead } from '../domain/placement/plan-ahead.js';
 import { forwardBytes } from '../domain/placement/predict.js';
 import type { Reservation } from '../domain/placement/reservation.js';
+import { canRun, isServedBy } from '../domain/placement/served-by.js';
 import { Clock } from '../jobs/ports/clock.port.js';
 import type { ClaimedJob } from '../jobs/ports/job-store.port.js';
 import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
@@ -41,6 +44,10 @@ export interface PlannedAttempt {
 /** An attempt that cannot be planned here, such as one whose model is no longer served. */
 export interface UnplannedAttempt {
   readonly refusal: Failure;
+  /** Null: it is not served any more. */
+  readonly model: ModelDescription | null;
+  /** Others than this worker could run it. */
+  readonly isMisplaced: boolean;
   readonly degradations: readonly Degradation[];
   readonly reservation: Reservation;
 }
@@ -69,11 +76,14 @@ export class AttemptOutlines {
   outline(claimed: ClaimedJob, worker: ReadyWorker): AttemptOutline {
     const { degradations, request } = claimed.job;
     const reservation = { model: request.model, weightsBytes: 0, peakBytes: 0 };
-    const refuse = (refusal: Failure) => ({ refusal, degradations, reservation });
     const model = this.models.find(request.model);
+    const refuse = (refusal: Failure, isMisplaced = false) => ({
+      ...{ refusal, model, isMisplaced, degradations, reservation },
+    });
     if (model === null) return refuse(withdrawn(`the model ${request.model}`));
     const missing = missingAddOn(request, model);
     if (missing !== null) return refuse(withdrawn(`${missing} of the model ${model.id}`));
+    if (!canRun(request, model, worker.device)) return refuse(beyond(request, model, worker), true);
     try {
       return this.plan(claimed, model, worker);
     } catch (error) {
@@ -83,7 +93,7 @@ export class AttemptOutlines {
 
   private plan({ job, claim }: ClaimedJob, model: ModelDescription, worker: ReadyWorker): PlannedAttempt {
     const { degradations, request } = job;
-    const terms = ladderTerms(model);
+    const terms = ladderTerms(model, worker.device.kind);
     const acceptance = { maxDegradation: request.max_degradation, exact: request.exact };
     const footprint = this.footprints.of(model, worker.device.kind);
     const taken = onRungs(planFor(job, claim.attempt, model, NO_PATHS), rungsOf(degradations), terms);
@@ -117,6 +127,13 @@ export class AttemptOutlines {
 
 function withdrawn(what: string): Failure {
   return failure('model_unavailable', `${what} is no longer served`);
+}
+
+/** It was claimed for a worker that cannot do all it asks for. */
+function beyond(request: GenerationRequest, model: ModelDescription, { id, device }: ReadyWorker): Failure {
+  const [problem] = isServedBy(model, device) ? inexpressibleInComfyUi(request, model.family) : [];
+  if (problem === undefined) return failure('model_unavailable', `${id} does not serve the model ${model.id}`);
+  return failure('model_unavailable', `${id} cannot do it: ${problem.message}`, { field: problem.field });
 }
 
 export function rungsOf(degradations: readonly Degradation[]): readonly RungName[] {

@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 
+import { LogConfig } from '../config/log.config.js';
 import { WorkersConfig } from '../config/workers.config.js';
 import { onRungs } from '../domain/degradation/ladder.js';
 import type { Failure } from '../domain/failure/failure.js';
@@ -9,14 +10,18 @@ import type { ExecutionPlan } from '../domain/generation/execution-plan.js';
 import { planFor } from '../domain/generation/execution-plan.js';
 import type { GenerationRequest } from '../domain/generation/generation-request.js';
 import type { ImageRef } from '../domain/generation/image-ref.js';
+import type { Job } from '../domain/job/job.js';
 import { peakBytes } from '../domain/placement/predict.js';
 import { ArtifactStore } from '../jobs/ports/artifact-store.port.js';
 import { Clock } from '../jobs/ports/clock.port.js';
 import { JobEvents } from '../jobs/ports/job-events.port.js';
 import { JobStore } from '../jobs/ports/job-store.port.js';
+import type { AttemptFields } from '../telemetry/attempt-fields.js';
+import { hidingPrompts } from '../telemetry/hide-prompts.js';
 import { LOG } from '../telemetry/log.js';
+import { Occurrences } from '../telemetry/occurrences.js';
 import { AttemptLog } from './attempt-log.js';
-import type { AttemptOutline, PlannedAttempt } from './attempt-outline.js';
+import type { AttemptOutline, PlannedAttempt, UnplannedAttempt } from './attempt-outline.js';
 import { rungsOf } from './attempt-outline.js';
 import type { AttemptEnd, AttemptRun } from './attempt-recorder.js';
 import { AttemptRecorder } from './attempt-recorder.js';
@@ -42,6 +47,8 @@ export class AttemptRunner {
     private readonly otherWorkers: OtherWorkers,
     private readonly clock: Clock,
     private readonly workers: WorkersConfig,
+    private readonly occurrences: Occurrences,
+    private readonly logConfig: LogConfig,
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
@@ -67,7 +74,7 @@ export class AttemptRunner {
   private open(attempt: AttemptInFlight, outline: AttemptOutline, giveUp: AbortSignal): AttemptRun {
     const { claim, job } = attempt.claimed;
     const { id: worker, device } = attempt.worker;
-    const log = this.log.child({ job: job.id, attempt: claim.attempt, worker });
+    const log = this.logOf(job, { job: job.id, attempt: claim.attempt, worker });
     const history = new AttemptLog({
       attempt: claim.attempt,
       worker,
@@ -75,15 +82,21 @@ export class AttemptRunner {
       steps: job.request.num_inference_steps,
       degradations: outline.degradations,
     });
-    const checkpoints = new CheckpointKeeper(attempt.claimed, this.store, this.artifacts, log);
+    const checkpoints = new CheckpointKeeper(attempt.claimed, this.store, this.artifacts, this.occurrences, log);
     const progress = new ProgressKeeper(attempt, this.store, this.events, this.clock, log);
     return { attempt, outline, history, checkpoints, progress, log, giveUp };
+  }
+
+  /** Workers and libraries quote what they are given: what they say of the attempt may hold its prompt. */
+  private logOf({ request }: Job, fields: AttemptFields & { readonly worker: string }): Logger {
+    if (this.logConfig.prompts === 'shown') return this.log.child(fields);
+    return hidingPrompts(this.log, fields, request);
   }
 
   /** Everything up to the end of the attempt. */
   private async play(run: AttemptRun): Promise<AttemptEnd> {
     const { attempt, outline } = run;
-    if ('refusal' in outline) return { type: 'failed', failure: outline.refusal };
+    if ('refusal' in outline) return refused(attempt, outline);
     if (attempt.signal.aborted) return { type: 'cancelled' };
     if (!outline.fits) {
       const end = await this.misfit(run, outline);
@@ -102,7 +115,7 @@ export class AttemptRunner {
   }
 
   /** No rung makes it fit: it goes to another worker. Where there is none it is tried, for a prediction may be wrong. */
-  private async misfit(run: AttemptRun, { plan, footprint }: PlannedAttempt): Promise<AttemptEnd | null> {
+  private async misfit(run: AttemptRun, { plan, model, footprint }: PlannedAttempt): Promise<AttemptEnd | null> {
     const { claimed, worker } = run.attempt;
     const needed = footprint === null ? null : peakBytes(plan, footprint);
     const message = `${plan.width}x${plan.height} of ${plan.model.id} does not fit ${worker.id}`;
@@ -113,7 +126,7 @@ export class AttemptRunner {
     // Sent away before, and here again because nobody else came.
     if (claimed.job.avoids.includes(worker.qualifiedId)) return null;
     const besides = [...claimed.job.avoids, worker.qualifiedId];
-    const others = await untilStored(() => this.otherWorkers.countBesides(besides), run.giveUp, run.log);
+    const others = await untilStored(() => this.otherWorkers.countBesides(besides, model), run.giveUp, run.log);
     return others !== null && others > 0 ? { type: 'misplaced', failure: why } : null;
   }
 
@@ -191,6 +204,12 @@ export class AttemptRunner {
       log.warn({ err: error }, 'it is not known whether the job was to be cancelled');
     }
   }
+}
+
+/** One that another worker could run goes there; back from there, because nobody came, it fails. */
+function refused({ claimed, worker }: AttemptInFlight, { refusal, isMisplaced }: UnplannedAttempt): AttemptEnd {
+  const isBack = claimed.job.avoids.includes(worker.qualifiedId);
+  return { type: isMisplaced && !isBack ? 'misplaced' : 'failed', failure: refusal };
 }
 
 function brokenOff(message: string): Failure {

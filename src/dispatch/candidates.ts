@@ -6,6 +6,7 @@ import { roomFor } from '../domain/placement/room.js';
 import type { ClaimableModel } from '../jobs/ports/job-store.port.js';
 import { JobStore } from '../jobs/ports/job-store.port.js';
 import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
+import { Fallback } from './fallback.js';
 import { Footprints } from './footprints.js';
 import { DeviceLeases } from './ports/device-leases.port.js';
 import type { ReadyWorker } from './ports/worker-pool.port.js';
@@ -28,6 +29,7 @@ export class Candidates {
     private readonly footprints: Footprints,
     private readonly leases: DeviceLeases,
     private readonly turns: Turns,
+    private readonly fallback: Fallback,
   ) {}
 
   /**
@@ -41,7 +43,8 @@ export class Candidates {
 
   async for(worker: ReadyWorker): Promise<ClaimableModel[]> {
     const taken = this.leases.reservations(worker.device.id);
-    const fitting = this.models.list().map((model) => ({
+    const served = this.models.list().filter((model) => this.fallback.allows(worker, model));
+    const fitting = served.map((model) => ({
       model: model.id,
       bonusMs: worker.warmModels.includes(model.id) ? WARM_BONUS_MS : 0,
       ...this.room(worker, model, taken),
@@ -60,6 +63,7 @@ export class Candidates {
     model: ModelDescription,
     reservations: readonly Reservation[],
   ): { readonly fits: boolean; readonly maxPixels: number | null } {
+    if (!this.fallback.allows(worker, model)) return { fits: false, maxPixels: 0 };
     const footprint = this.footprints.of(model, worker.device.kind);
     return roomFor({ model, footprint, budgetBytes: worker.budgetBytes, reservations });
   }

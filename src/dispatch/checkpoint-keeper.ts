@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Checkpoint } from '../domain/failure/failure.js';
 import type { ArtifactStore } from '../jobs/ports/artifact-store.port.js';
 import type { ClaimedJob, JobStore } from '../jobs/ports/job-store.port.js';
+import type { Occurrences } from '../telemetry/occurrences.js';
 
 /**
  * Keeps the checkpoints of one attempt where the next one finds them, one at a time; of those that come meanwhile the
@@ -19,6 +20,7 @@ export class CheckpointKeeper {
     private readonly claimed: ClaimedJob,
     private readonly store: JobStore,
     private readonly artifacts: ArtifactStore,
+    private readonly occurrences: Occurrences,
     private readonly log: Logger,
   ) {
     this.key = claimed.job.checkpoint?.key ?? null;
@@ -54,6 +56,7 @@ export class CheckpointKeeper {
       try {
         await this.keep(checkpoint);
       } catch (error) {
+        this.occurrences.note({ type: 'checkpoint', outcome: 'lost', bytes: checkpoint.bytes });
         this.log.warn({ err: error, checkpoint }, 'the checkpoint could not be kept');
       }
     }
@@ -69,6 +72,7 @@ export class CheckpointKeeper {
       return;
     }
     this.key = key;
+    this.occurrences.note({ type: 'checkpoint', outcome: 'kept', bytes });
     if (outcome.replaced !== key) await this.remove(outcome.replaced);
   }
 

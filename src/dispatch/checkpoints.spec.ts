@@ -1,6 +1,7 @@
 import { readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { OPERATOR } from '../domain/access/caller.js';
 import type { DispatchingNode } from '../../test/support/dispatch.js';
 import { DONE, leaveCheckpoint, startNode } from '../../test/support/dispatch.js';
 import type { Script } from '../../test/support/scripted-worker.js';
@@ -198,7 +199,7 @@ describe('Checkpoints', () => {
     const id = await node.submit();
     await node.once(id, ({ checkpoint }) => checkpoint?.step === 3);
     expect(await filesOf(id)).toHaveLength(1);
-    await new CancelJob(node.store, node.events, new SystemClock()).cancel(id);
+    await new CancelJob(node.store, node.events, new SystemClock()).cancel(id, OPERATOR);
     await node.final(id);
     await node.dispatcher.stop(1000);
     expect(await filesOf(id)).toEqual([]);

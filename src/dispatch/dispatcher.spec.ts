@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { pino } from 'pino';
 
+import { OPERATOR } from '../domain/access/caller.js';
 import type { DispatchingNode, DispatchOptions } from '../../test/support/dispatch.js';
 import { DONE, startNode } from '../../test/support/dispatch.js';
 import { newJob } from '../../test/support/jobs.js';
@@ -197,7 +198,7 @@ describe('Dispatcher', () => {
     await setUp(new ScriptedPool([worker]));
     const id = await node.submit();
     await node.running(id);
-    const cancelled = await new CancelJob(node.store, node.events, new SystemClock()).cancel(id);
+    const cancelled = await new CancelJob(node.store, node.events, new SystemClock()).cancel(id, OPERATOR);
     expect(cancelled?.changed).toBe(true);
     expect(await node.final(id)).toMatchObject({ state: 'cancelled', attempts: [{ outcome: 'cancelled' }] });
     await node.dispatcher.stop(1000);

@@ -2,19 +2,24 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 
 import { DatabaseConfig } from '../config/database.config.js';
+import type { Job } from '../domain/job/job.js';
 import { placementOrder } from '../domain/placement/placement-order.js';
 import type { Reservation } from '../domain/placement/reservation.js';
+import { canRun, isFirstChoice, isServedBy } from '../domain/placement/served-by.js';
 import { Clock } from '../jobs/ports/clock.port.js';
 import { JobEvents } from '../jobs/ports/job-events.port.js';
 import type { ClaimableModel } from '../jobs/ports/job-store.port.js';
 import { JobStore } from '../jobs/ports/job-store.port.js';
+import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
 import { NodeIdentity } from '../jobs/ports/node-identity.js';
+import { attemptFields } from '../telemetry/attempt-fields.js';
 import { LOG } from '../telemetry/log.js';
 import { AttemptOutlines } from './attempt-outline.js';
 import { AttemptRunner } from './attempt-runner.js';
 import { AttemptStops } from './attempt-stops.js';
 import { Candidates } from './candidates.js';
 import { allEnd, WIND_DOWN, windDown } from './drain/wind-down.js';
+import { Fallback } from './fallback.js';
 import { AttemptInFlight, InFlight } from './in-flight.js';
 import type { DeviceLease } from './ports/device-leases.port.js';
 import { DeviceLeases } from './ports/device-leases.port.js';
@@ -51,6 +56,8 @@ export class Dispatcher {
     private readonly leases: DeviceLeases,
     private readonly candidates: Candidates,
     private readonly stranded: Stranded,
+    private readonly fallback: Fallback,
+    private readonly models: ModelCatalog,
     private readonly outlines: AttemptOutlines,
     private readonly attemptStops: AttemptStops,
     private readonly runner: AttemptRunner,
@@ -113,7 +120,7 @@ export class Dispatcher {
   /** Most changes of a worker, such as that it is busy now, let nothing be claimed that could not be before. */
   private meetWorkers(): void {
     const ready = this.pool.ready().map(({ qualifiedId, warmModels }) => [qualifiedId, ...warmModels].join('\n'));
-    const met = ready.toSorted().join('\n\n');
+    const met = [...ready.toSorted(), this.fallback.presentHere()].join('\n\n');
     if (met === this.met) return;
     this.met = met;
     this.stranded.lookAgain();
@@ -139,7 +146,8 @@ export class Dispatcher {
       this.again = false;
       try {
         while (this.accepting && (await this.claimOne()));
-        if (this.accepting) this.wakeIn(await this.preemption.consider(this.pool.ready()));
+        if (this.accepting)
+          this.wakeIn(sooner(await this.preemption.consider(this.pool.ready()), this.fallback.changesInMs));
       } catch (error) {
         this.log.error({ err: error }, 'no job could be claimed');
         await new Promise((resolve) => setTimeout(resolve, STORE_PAUSE_MS));
@@ -156,14 +164,30 @@ export class Dispatcher {
       free: this.leases.free(worker.device.id),
     }));
     const open = placementOrder(workers).map(({ worker }) => worker);
+    await this.fallback.look(open);
     for (const worker of open) {
       if (await this.claimFor(worker, await this.candidates.for(worker), worker.qualifiedId)) return true;
     }
-    const [first] = open;
-    const stranded = first === undefined ? null : await this.stranded.findModel();
-    if (first === undefined || stranded === null) return false;
-    // As a worker that nobody avoids.
-    return this.claimFor(first, [{ model: stranded, bonusMs: 0, maxPixels: null }], '');
+    for (const worker of open) {
+      const model = await this.fallback.findModel(worker);
+      if (model !== null && (await this.claimFor(worker, [anyOf(model)], worker.qualifiedId))) return true;
+    }
+    return this.claimStranded(open);
+  }
+
+  /** As a worker that nobody avoids. */
+  private async claimStranded(open: readonly ReadyWorker[]): Promise<boolean> {
+    if (open.length === 0) return false;
+    const isRunnable = ({ request }: Job) => {
+      const model = this.models.find(request.model);
+      return model !== null && open.some(({ device }) => canRun(request, model, device));
+    };
+    const stranded = await this.stranded.findModel(isRunnable);
+    const model = stranded === null ? null : this.models.find(stranded);
+    if (model === null) return false;
+    const able = open.filter(({ device }) => isServedBy(model, device));
+    const worker = able.find(({ device }) => isFirstChoice(model, device)) ?? able[0];
+    return worker !== undefined && this.claimFor(worker, [anyOf(model.id)], '');
   }
 
   /** `claimant`: whom a job must not avoid. */
@@ -192,7 +216,7 @@ export class Dispatcher {
       await this.runner.run(attempt, outline, this.giveUp.signal);
     } catch (error) {
       // Nobody here throws; should they, the job stays running until its claim is taken back, and that must be seen.
-      this.log.fatal({ err: error, job: attempt.claimed.job.id }, 'an attempt ended without an outcome');
+      this.log.fatal({ err: error, ...attemptFields(attempt.id) }, 'an attempt ended without an outcome');
     } finally {
       unwatch();
       this.inFlight.end(attempt);
@@ -211,4 +235,13 @@ export class Dispatcher {
       throw error;
     }
   }
+}
+
+function anyOf(model: string): ClaimableModel {
+  return { model, bonusMs: 0, maxPixels: null };
+}
+
+/** Of two times, the one that comes first; null: never. */
+function sooner(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? (a ?? b) : Math.min(a, b);
 }

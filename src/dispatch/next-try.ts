@@ -48,7 +48,7 @@ export class NextTries {
       // It was sent away from here before, and is back because nobody else came: there is nobody else.
       otherWorkers: job.avoids.includes(attempt.worker.qualifiedId)
         ? 0
-        : await this.otherWorkers.countBesides(besides(job.avoids, attempt)),
+        : await this.otherWorkers.countBesides(besides(job.avoids, attempt), outline.model),
     };
     const failed = {
       failure: why,
@@ -61,7 +61,14 @@ export class NextTries {
     };
     const { backoffBaseMs: baseMs, backoffCapMs: capMs } = this.retry;
     const decision = decideNext(failed, ways, { baseMs, capMs }, Math.random());
-    return carriedOut(decision, attempt, outline, why, now);
+    return carriedOut(decision, attempt, outline, this.withOtherCauses(why, attempt, outline), now);
+  }
+
+  /** Where a model that ComfyUI could draw as well is to be had from nobody, it says why from nobody. */
+  private withOtherCauses(why: Failure, { worker }: AttemptInFlight, { model }: AttemptOutline): Failure {
+    if (why.kind !== 'model_unavailable' || model === null || model.comfyui === null) return why;
+    const others = this.otherWorkers.reasonsAgainst(model, worker.qualifiedId);
+    return others.length === 0 ? why : { ...why, message: [why.message, ...others].join('; ') };
   }
 
   /** The attempt succeeded, which tells what fits. */

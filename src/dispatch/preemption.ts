@@ -6,9 +6,11 @@ import type { Priority } from '../domain/job/priority.js';
 import { sortAt } from '../domain/job/priority.js';
 import { choosePreempted } from '../domain/placement/preemption.js';
 import type { Reservation } from '../domain/placement/reservation.js';
+import { isServedBy } from '../domain/placement/served-by.js';
 import { Clock } from '../jobs/ports/clock.port.js';
 import { JobStore } from '../jobs/ports/job-store.port.js';
 import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
+import { attemptFields } from '../telemetry/attempt-fields.js';
 import { LOG } from '../telemetry/log.js';
 import { Candidates, WARM_BONUS_MS } from './candidates.js';
 import type { AttemptInFlight } from './in-flight.js';
@@ -86,8 +88,7 @@ export class Preemption {
   }
 
   private async suspend({ urgent, victim }: Exchange): Promise<void> {
-    const { id: attempt, worker } = victim;
-    const log = this.log.child({ urgent: urgent.id, attempt, worker: worker.id });
+    const log = this.log.child({ urgent: urgent.id, ...attemptFields(victim.id), worker: victim.worker.id });
     if (await victim.suspend()) {
       log.info('an attempt is suspended for an urgent job');
       return;
@@ -192,7 +193,8 @@ export class Preemption {
     const { id } = worker.device;
     if (this.leases.free(id) === 0) return false;
     const taken = this.leases.reservations(id);
-    return this.models.list().every((model) => {
+    const served = this.models.list().filter((model) => isServedBy(model, worker.device));
+    return served.every((model) => {
       const { fits, maxPixels } = this.candidates.room(worker, model, taken);
       return fits && maxPixels === null;
     });

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { OPERATOR } from '../domain/access/caller.js';
 import { modelDescription } from '../../test/support/api.js';
 import type { DispatchingNode, DispatchOptions } from '../../test/support/dispatch.js';
 import { DONE, SHAPES, startNode } from '../../test/support/dispatch.js';
@@ -227,7 +228,7 @@ describe('Recovery', () => {
       await node.running(await node.submit());
       const poison = await node.submit({ prompt: deadly });
       await node.once(poison, ({ solo, state }) => solo && state === 'running');
-      await new CancelJob(node.store, node.events, new SystemClock()).cancel(poison);
+      await new CancelJob(node.store, node.events, new SystemClock()).cancel(poison, OPERATOR);
       expect((await node.final(poison)).state).toBe('cancelled');
       await permitsBack(worker, 3);
     });

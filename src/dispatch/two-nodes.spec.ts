@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { OPERATOR } from '../domain/access/caller.js';
 import type { DispatchingNode, DispatchOptions } from '../../test/support/dispatch.js';
 import { DONE, leaveCheckpoint, startNode } from '../../test/support/dispatch.js';
 import { claimer, newJob } from '../../test/support/jobs.js';
@@ -156,7 +157,7 @@ suite(postgresUrl === null ? `Two nodes (skipped: ${NO_POSTGRES})` : 'Two nodes 
     const second = await start('second', null);
     const id = await second.node.submit();
     await hanging(second.node, id);
-    await new CancelJob(second.node.store, second.node.events, new SystemClock()).cancel(id);
+    await new CancelJob(second.node.store, second.node.events, new SystemClock()).cancel(id, OPERATOR);
     expect((await second.node.final(id)).state).toBe('cancelled');
     await first.node.dispatcher.stop(1000);
     expect(readdirSync(join(artifactsDir, id, 'checkpoints'))).toEqual([]);

@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../../jobs/ports/job-store.port.js';
+import { StoreUnavailableError } from './ports/job-store.port.js';
 
 /** Null: the store of jobs is away, and the caller can do without. */
 export async function unlessAway<T>(read: Promise<T>): Promise<T | null> {

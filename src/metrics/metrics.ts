@@ -1,163 +1,95 @@
 import { Injectable } from '@nestjs/common';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Registry } from 'prom-client';
 
-import { isFinal, JOB_STATES } from '../domain/job/job-state.js';
-import { PHASES } from '../domain/job/phase.js';
-import { WORKER_STATES } from '../domain/placement/worker-state.js';
+import { isFinal } from '../domain/job/job-state.js';
+import { Clock } from '../jobs/ports/clock.port.js';
+import { DeliveryStore } from '../jobs/ports/delivery-store.port.js';
+import { Drains } from '../jobs/ports/drains.port.js';
 import { JobEvents } from '../jobs/ports/job-events.port.js';
+import type { DatabaseEngine } from '../jobs/ports/job-store.port.js';
 import { JobStore } from '../jobs/ports/job-store.port.js';
+import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
 import { WorkerInventory } from '../jobs/ports/worker-inventory.port.js';
+import { Occurrences } from '../telemetry/occurrences.js';
+import { VERSION } from '../telemetry/version.js';
+import { HttpMetrics } from './http-metrics.js';
+import { JobMetrics } from './job-metrics.js';
+import { gauge } from './make-metric.js';
+import { OccurrenceMetrics } from './occurrence-metrics.js';
+import { queueMetrics } from './queue-metrics.js';
+import { workerMetrics } from './worker-metrics.js';
 
-/** Seconds. From a tiny model's picture to a large one behind a long queue. */
-const SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
-
-/** What is counted, in Prometheus' form. Names and labels use the words of the API. */
+/** What is counted, in Prometheus' form; the table of it all is `metric-table.ts`. Names and labels use the words of the API. */
 @Injectable()
 export class Metrics {
+  readonly http: HttpMetrics;
   private readonly registry = new Registry();
-  private readonly finished: Counter<'state'>;
-  private readonly attempts: Counter<'outcome' | 'failure_kind'>;
-  private readonly budgets: Counter<'within'>;
-  private readonly retries: Counter<'failure_kind'>;
-  private readonly degradations: Counter<'rung' | 'fidelity'>;
-  private readonly wait: Histogram;
-  private readonly total: Histogram;
-  private readonly phases: Histogram<'phase'>;
+  private readonly jobs: JobMetrics;
+  private readonly besides: OccurrenceMetrics;
 
   constructor(
     private readonly events: JobEvents,
     private readonly store: JobStore,
-    private readonly workers: WorkerInventory,
+    deliveries: DeliveryStore,
+    workers: WorkerInventory,
+    drains: Drains,
+    models: ModelCatalog,
+    private readonly occurrences: Occurrences,
+    clock: Clock,
   ) {
-    const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry, prefix: 'safelight_' });
-    this.finished = new Counter({
-      name: 'safelight_jobs_finished_total',
-      help: 'Jobs that became final.',
-      labelNames: ['state'],
-      registers,
-    });
-    this.attempts = new Counter({
-      name: 'safelight_attempts_total',
-      help: 'Attempts that ended, of jobs that are final.',
-      labelNames: ['outcome', 'failure_kind'],
-      registers,
-    });
-    this.wait = new Histogram({
-      name: 'safelight_job_wait_seconds',
-      help: 'From submission to the first claim.',
-      buckets: SECONDS,
-      registers,
-    });
-    this.total = new Histogram({
-      name: 'safelight_job_seconds',
-      help: 'From submission to success.',
-      buckets: SECONDS,
-      registers,
-    });
-    this.phases = new Histogram({
-      name: 'safelight_phase_seconds',
-      help: 'Time an attempt was in a phase; attempts overlap.',
-      labelNames: ['phase'],
-      buckets: SECONDS,
-      registers,
-    });
-    this.budgets = new Counter({
-      name: 'safelight_time_budgets_total',
-      help: 'Final jobs that had a time budget, by whether they succeeded within it.',
-      labelNames: ['within'],
-      registers,
-    });
-    this.retries = new Counter({
-      name: 'safelight_retries_total',
-      help: 'Failed attempts that another attempt followed, of jobs that are final.',
-      labelNames: ['failure_kind'],
-      registers,
-    });
-    this.degradations = new Counter({
-      name: 'safelight_degradations_total',
-      help: 'Rungs of the degradation ladder that jobs took.',
-      labelNames: ['rung', 'fidelity'],
-      registers,
-    });
-    this.gauges();
+    const { registry } = this;
+    collectDefaultMetrics({ register: registry, prefix: 'safelight_' });
+    this.buildInfo();
+    queueMetrics(registry, { store, deliveries, clock });
+    this.jobs = new JobMetrics(
+      registry,
+      models.list().map(({ id }) => id),
+    );
+    workerMetrics(registry, workers, drains);
+    this.http = new HttpMetrics(registry);
+    this.besides = new OccurrenceMetrics(registry);
   }
 
   /** Begins to count what this node published: the others count theirs. Returns how to stop. */
   start(): () => void {
-    return this.events.onAny(({ jobId, body }, origin) => {
+    const stopEvents = this.events.onAny(({ jobId, body }, origin) => {
       if (origin === 'elsewhere') return;
-      if (body.type === 'state' && isFinal(body.state)) void this.count(jobId);
-      if (body.type === 'degradation') this.degradations.inc({ rung: body.rung, fidelity: body.fidelity });
+      if (body.type === 'state' && isFinal(body.state)) void this.countFinal(jobId);
+      if (body.type === 'degradation') this.jobs.countRung(body);
     });
+    const stopOccurrences = this.occurrences.on((occurrence) => this.besides.count(occurrence));
+    return () => {
+      stopEvents();
+      stopOccurrences();
+    };
   }
 
+  /** All metrics; of those that cannot be read now (the database is away) nothing is told. */
   async render(): Promise<{ contentType: string; body: string }> {
     return { contentType: this.registry.contentType, body: await this.registry.metrics() };
   }
 
-  private async count(jobId: string): Promise<void> {
-    // A metric is no reason to disturb a job: when the store cannot answer, one job is missing from the counts.
-    const job = await this.store.get(jobId).catch(() => null);
-    if (job === null) return;
-    this.finished.inc({ state: job.state });
-    if (job.startedAt !== null) this.wait.observe((job.startedAt - job.createdAt) / 1000);
-    if (job.state === 'succeeded' && job.finishedAt !== null)
-      this.total.observe((job.finishedAt - job.createdAt) / 1000);
-    const { time_budget_ms: budget } = job.request;
-    if (budget !== null && job.finishedAt !== null) {
-      const within = job.state === 'succeeded' && job.finishedAt - job.createdAt <= budget;
-      this.budgets.inc({ within: String(within) });
-    }
-    const last = job.attempts.at(-1);
-    for (const attempt of job.attempts) {
-      const { outcome, failure, phases } = attempt;
-      this.attempts.inc({ outcome, failure_kind: failure?.kind ?? '' });
-      if (outcome === 'failed' && attempt !== last) this.retries.inc({ failure_kind: failure?.kind ?? '' });
-      for (const { name, startedAt, finishedAt } of phases) {
-        if (finishedAt !== null) this.phases.observe({ phase: name }, (finishedAt - startedAt) / 1000);
-      }
-    }
+  /** Names of all metrics but those of the process. */
+  names(): string[] {
+    const ofProcess = /^safelight_(process|nodejs)_/;
+    return this.registry
+      .getMetricsAsArray()
+      .map(({ name }) => name)
+      .filter((name) => !ofProcess.test(name));
   }
 
-  /** What is read at the moment of asking. */
-  private gauges(): void {
-    const { store, workers, registry } = this;
-    new Gauge({
-      name: 'safelight_jobs',
-      help: 'Jobs in the store, by state.',
-      labelNames: ['state'],
-      registers: [registry],
-      async collect() {
-        const counts = await store.countByState();
-        for (const state of JOB_STATES) this.set({ state }, counts[state]);
-      },
+  private async countFinal(jobId: string): Promise<void> {
+    // A metric is no reason to disturb a job: when the store cannot answer, one job is missing from the counts.
+    const job = await this.store.get(jobId).catch(() => null);
+    if (job !== null) this.jobs.countFinal(job);
+  }
+
+  private buildInfo(): void {
+    let engine: DatabaseEngine | null = null;
+    gauge(this.registry, 'safelight_build_info', async (info) => {
+      engine ??= await this.store.engine();
+      const { kind: database, version } = engine;
+      info.set({ version: VERSION, node_version: process.versions.node, database, database_version: version }, 1);
     });
-    new Gauge({
-      name: 'safelight_workers',
-      help: 'Workers by state.',
-      labelNames: ['state'],
-      registers: [registry],
-      collect() {
-        const states = workers.list().map(({ state }) => state);
-        for (const state of WORKER_STATES) this.set({ state }, states.filter((found) => found === state).length);
-      },
-    });
-    new Gauge({
-      name: 'safelight_device_memory_bytes',
-      help: 'Memory of a device as its worker last told.',
-      labelNames: ['device', 'kind'],
-      registers: [registry],
-      collect() {
-        for (const { device, memory } of workers.list()) {
-          if (memory === null) continue;
-          this.set({ device: device.id, kind: 'total' }, memory.totalBytes);
-          this.set({ device: device.id, kind: 'free' }, memory.freeBytes);
-          this.set({ device: device.id, kind: 'allocated' }, memory.allocatedBytes);
-          this.set({ device: device.id, kind: 'reserved' }, memory.reservedBytes);
-        }
-      },
-    });
-    for (const phase of PHASES) this.phases.zero({ phase });
   }
 }

@@ -101,6 +101,18 @@ describe('a model', () => {
   });
 });
 
+describe('the other names of a model', () => {
+  it('lead to it, and no other name does', () => {
+    const catalog = new FolderModelCatalog([
+      { id: 'a', source: folder('a') },
+      { id: 'b', source: folder('b'), aliases: ['dall-e-3', 'org/model'] },
+    ]);
+    expect(['b', 'dall-e-3', 'org/model'].map((name) => catalog.find(name)?.id)).toEqual(['b', 'b', 'b']);
+    expect(['dall-e-2', 'toString'].map((name) => catalog.find(name))).toEqual([null, null]);
+    expect(catalog.list().map(({ id }) => id)).toEqual(['a', 'b']);
+  });
+});
+
 describe('what a model can do', () => {
   const addOn = () => [{ id: 'x', source: file('x.safetensors') }];
   const FROM_PICTURES = ['text_to_image', 'image_to_image', 'inpaint'];
@@ -194,5 +206,60 @@ describe('what a model can do', () => {
     const source = folder('m', 'StableDiffusionControlNetPipeline');
     const { capabilities } = describeOne({ source, controlnets: [{ id: 'own', source }] });
     expect(capabilities).toEqual([...FROM_PICTURES, 'controlnet']);
+  });
+});
+
+describe('a model on ComfyUI', () => {
+  const NO_DEFAULTS = { width: null, height: null, numInferenceSteps: null, guidanceScale: null, scheduler: null };
+  const comfyui = {
+    ...{ checkpoint: 'a.safetensors', unet: null, clip: [], vae: null },
+    ...{ weightDtype: 'default' as const, timeShift: true, defaults: NO_DEFAULTS },
+  };
+  const alone = (changes: Partial<ListedModel> = {}) =>
+    describeOne({ source: null, family: 'sdxl', comfyui, ...changes });
+
+  it('alone draws from text, with the limits of its family and the noise schedulers that mean something there', () => {
+    const model = alone();
+    expect(model).toMatchObject({
+      ...{ isLocal: false, source: '', family: 'sdxl', pipelineClass: 'StableDiffusionXLPipeline' },
+      ...{ capabilities: ['text_to_image'], components: {}, isDefault: true },
+      comfyui: { checkpoint: 'a.safetensors' },
+      defaults: {
+        width: 1024,
+        scheduler: 'DPMSolverMultistepScheduler',
+        scheduler_options: { use_karras_sigmas: true },
+      },
+    });
+    expect(model.schedulers).toContain('EulerDiscreteScheduler');
+    expect(model.schedulers).not.toContain('TCDScheduler');
+    expect(model.comfyui).not.toHaveProperty('defaults');
+  });
+
+  it('alone has the defaults its entry says', () => {
+    const defaults = { ...NO_DEFAULTS, numInferenceSteps: 4, guidanceScale: 1, scheduler: 'LCMScheduler' };
+    expect(alone({ comfyui: { ...comfyui, defaults } }).defaults).toEqual({
+      ...{ width: 1024, height: 1024, num_inference_steps: 4, guidance_scale: 1 },
+      ...{ scheduler: 'LCMScheduler', scheduler_options: {} },
+    });
+  });
+
+  it.each([
+    ['a noise scheduler it has not', { scheduler: 'TCDScheduler' }],
+    ['a width its family cannot draw', { width: 513 }],
+  ])('is refused for %s', (_, wrong) => {
+    expect(() => alone({ comfyui: { ...comfyui, defaults: { ...NO_DEFAULTS, ...wrong } } })).toThrow(
+      UnusableModelError,
+    );
+  });
+
+  it('as well as here is described by its folder', () => {
+    const model = describeOne({ source: folder('a'), comfyui });
+    expect(model).toMatchObject({ isLocal: true, comfyui: { checkpoint: 'a.safetensors' }, source: join(dir, 'a') });
+    expect(model.capabilities).toContain('inpaint');
+  });
+
+  it('is refused where its folder is of a family without workflows', () => {
+    const source = folder('sd3', 'StableDiffusion3Pipeline');
+    expect(() => describeOne({ source, comfyui })).toThrow('no ComfyUI workflows of the family sd3');
   });
 });

@@ -5,6 +5,7 @@ import type { ModelDescription } from '../domain/generation/model-description.js
 import { PLAIN_SERVING } from '../domain/generation/model-description.js';
 import { isControlNetClass } from '../domain/generation/pipeline-family.js';
 import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
+import { describeComfyUiModel, hasWorkflow } from './comfyui-model.js';
 import { capabilitiesOf, WITH_CONTROLNETS, WITHOUT_IP_ADAPTERS } from './capabilities.js';
 import { componentWeights } from './component-weights.js';
 import { readModelFolder, UnusableModelError } from './model-folder.js';
@@ -18,6 +19,7 @@ const PLAIN = { ...PLAIN_SERVING, family: null, dtype: null, variant: null } as 
 /** Models as the settings list them. Reads what describes each once; throws when one cannot be served. */
 export class FolderModelCatalog extends ModelCatalog {
   private readonly models: ReadonlyMap<string, ModelDescription>;
+  private readonly byName: ReadonlyMap<string, ModelDescription>;
   private readonly defaultModel: ModelDescription;
 
   constructor(entries: readonly ListedModel[], env: Readonly<Record<string, string | undefined>> = process.env) {
@@ -25,6 +27,7 @@ export class FolderModelCatalog extends ModelCatalog {
     const chosen = entries.find((entry) => entry.default) ?? entries[0];
     if (chosen === undefined) throw new RangeError('there is no model to serve');
     this.models = new Map(entries.map((entry) => [entry.id, describeModel(entry, entry === chosen, env)]));
+    this.byName = new Map(this.list().flatMap((model) => [model.id, ...model.aliases].map((name) => [name, model])));
     this.defaultModel = this.models.get(chosen.id)!;
   }
 
@@ -33,7 +36,7 @@ export class FolderModelCatalog extends ModelCatalog {
   }
 
   find(id: string): ModelDescription | null {
-    return this.models.get(id) ?? null;
+    return this.byName.get(id) ?? null;
   }
 
   default(): ModelDescription {
@@ -46,7 +49,9 @@ function describeModel(
   isDefault: boolean,
   env: Readonly<Record<string, string | undefined>>,
 ): ModelDescription {
-  const { family, default: _, memory, ...entry } = { ...PLAIN, ...listed };
+  const { source } = listed;
+  if (source === null) return describeComfyUiModel(listed, isDefault);
+  const { family, default: _, memory, comfyui, ...entry } = { ...PLAIN, ...listed, source };
   const location = locateModel(entry, env);
   const { tasks, ...facts } = readModelFolder(location.folder, family);
   const { loras, controlnets, ipAdapters, id } = entry;
@@ -55,14 +60,22 @@ function describeModel(
       throw new UnusableModelError(source, `does not exist; the model ${id} lists it as ${addOn}`);
   const fault = faultOf(facts, { controlnets, ipAdapters });
   if (fault !== null) throw new UnusableModelError(entry.source, `a ${facts.pipelineClass} ${fault}`);
+  if (comfyui !== null && !hasWorkflow(facts.family))
+    throw new UnusableModelError(entry.source, `there are no ComfyUI workflows of the family ${facts.family}`);
   return {
     ...entry,
     ...facts,
+    comfyui: comfyui === null ? null : filesOf(comfyui),
     components: componentWeights(location, entry.variant),
     memory: memory ?? PLAIN_SERVING.memory,
     isDefault,
     capabilities: capabilitiesOf({ tasks, family: facts.family, loras, controlnets, ipAdapters }),
   };
+}
+
+/** Defaults are those of the folder: a request means the same wherever it is drawn. */
+function filesOf({ defaults: _, ...files }: NonNullable<ModelEntry['comfyui']>): ModelDescription['comfyui'] {
+  return files;
 }
 
 /** Why workers would refuse every request, or every one that names what is listed beside the model; null: they would not. */

@@ -7,6 +7,7 @@ import type { DeliveryStore } from '../jobs/ports/delivery-store.port.js';
 import type { FootprintStore } from '../jobs/ports/footprint-store.port.js';
 import type { JobStore } from '../jobs/ports/job-store.port.js';
 import type { NodeStore } from '../jobs/ports/node-store.port.js';
+import type { SecretStore } from '../jobs/ports/secret-store.port.js';
 import { migrate } from './migrations/migrate.js';
 import { openPostgres } from './postgres/open-postgres.js';
 import { POSTGRES_DIALECT } from './postgres/postgres-dialect.js';
@@ -16,6 +17,7 @@ import type { SqlDialect } from './sql/sql-dialect.js';
 import { SqlFootprintStore } from './sql/sql-footprint-store.js';
 import { SqlJobStore } from './sql/sql-job-store.js';
 import { SqlNodeStore } from './sql/sql-node-store.js';
+import { SqlSecretStore } from './sql/sql-secret-store.js';
 import type { SqlRunner } from './sql/sql-runner.js';
 import { SQLITE_DIALECT } from './sqlite/sqlite-dialect.js';
 import { SqliteDriver } from './sqlite/sqlite-driver.js';
@@ -27,6 +29,7 @@ export interface Stores {
   readonly nodes: NodeStore;
   readonly footprints: FootprintStore;
   readonly deliveries: DeliveryStore;
+  readonly secrets: SecretStore;
   readonly transfer: RowTransfer;
   /** Safe to call twice. */
   close(): Promise<void>;
@@ -65,6 +68,7 @@ export function storesOver(runner: SqlRunner, dialect: SqlDialect, isShared: boo
     nodes: new SqlNodeStore(runner, dialect),
     footprints: new SqlFootprintStore(runner),
     deliveries: new SqlDeliveryStore(runner, dialect),
+    secrets: new SqlSecretStore(runner),
     transfer: new RowTransfer(runner),
     close: () => runner.close(),
   };

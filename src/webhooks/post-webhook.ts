@@ -1,10 +1,4 @@
-import { lookup as lookUp } from 'node:dns';
-import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import type { LookupFunction } from 'node:net';
-import { isIP } from 'node:net';
-
-import { isPrivateAddress } from './private-addresses.js';
+import { guardedRequest, PrivateAddressError } from '../net/guarded-request.js';
 
 /** How one try went. `status` null: there was no answer. */
 export type PostResult =
@@ -36,19 +30,13 @@ export function postWebhook(url: string, options: PostOptions): Promise<PostResu
     const fail = (error: string, status: number | null = null, retryAfterMs: number | null = null) =>
       resolve({ delivered: false, status, error, retryAfterMs });
     try {
-      const target = new URL(url);
-      const host = target.hostname.replace(/^\[|\]$/g, '');
-      // A host that is an address is not looked up.
-      if (!allowPrivateAddresses && isIP(host) !== 0 && isPrivateAddress(host)) return fail(refusal(host));
-      const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(
-        target,
+      const request = guardedRequest(
+        new URL(url),
         {
           method: 'POST',
           headers: { ...headers, 'content-length': Buffer.byteLength(body) },
-          lookup: allowPrivateAddresses ? undefined : publicLookup,
           signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-          // A connection of its own: one kept open would hold the server up when it stops.
-          agent: false,
+          allowPrivateAddresses,
         },
         (response) => {
           // The answer's body is of no use; what is on its way is not read.
@@ -60,30 +48,20 @@ export function postWebhook(url: string, options: PostOptions): Promise<PostResu
       );
       request.on('error', (error: Error) => {
         const timedOut = error.name === 'AbortError' && !signal.aborted;
-        fail(timedOut ? `did not answer within ${timeoutMs} ms` : error.message);
+        fail(timedOut ? `did not answer within ${timeoutMs} ms` : messageOf(error));
       });
       // Neither an answer nor an error comes of one that would change the protocol (101): it would be waited for for ever.
       request.on('close', () => fail('closed the connection without an answer'));
       request.end(body);
     } catch (error) {
-      fail(error instanceof Error ? error.message : String(error));
+      fail(error instanceof Error ? messageOf(error) : String(error));
     }
   });
 }
 
-const publicLookup: LookupFunction = (hostname, options, callback) => {
-  lookUp(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error !== null) return callback(error, '', 0);
-    const allowed = addresses.filter(({ address }) => !isPrivateAddress(address));
-    const [first] = allowed;
-    if (first === undefined) return callback(new Error(refusal(hostname)), '', 0);
-    if (options.all === true) callback(null, allowed);
-    else callback(null, first.address, first.family);
-  });
-};
-
-function refusal(host: string): string {
-  return `${host} is a private address; webhooks.allow_private_addresses permits those`;
+function messageOf(error: Error): string {
+  const hint = error instanceof PrivateAddressError ? '; webhooks.allow_private_addresses permits those' : '';
+  return error.message + hint;
 }
 
 /** Only the form in seconds: that in dates depends on the other side's clock. */

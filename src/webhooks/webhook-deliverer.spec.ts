@@ -16,6 +16,9 @@ import { InProcessJobEvents } from '../events/in-process-job-events.js';
 import { Clock } from '../jobs/ports/clock.port.js';
 import type { Stores } from '../persistence/open-stores.js';
 import { openStores } from '../persistence/open-stores.js';
+import type { Occurrence } from '../telemetry/occurrences.js';
+import { Occurrences } from '../telemetry/occurrences.js';
+import { NoTracing } from '../telemetry/tracing/open-tracing.js';
 import { WebhookDeliverer } from './webhook-deliverer.js';
 
 const SECRET = `whsec_${Buffer.from('twenty-four random bytes').toString('base64')}`;
@@ -47,6 +50,7 @@ describe('WebhookDeliverer', () => {
   let received: Received[];
   let answer: (response: ServerResponse, nth: number) => void;
   let deliverers: WebhookDeliverer[];
+  let occurrences: Occurrences;
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'safelight-webhooks-'));
@@ -54,6 +58,7 @@ describe('WebhookDeliverer', () => {
     events = new InProcessJobEvents();
     clock = new MovableClock();
     deliverers = [];
+    occurrences = new Occurrences();
     received = [];
     answer = (response) => response.writeHead(204).end();
     receiver = createServer((request, response) => {
@@ -74,7 +79,16 @@ describe('WebhookDeliverer', () => {
   function startDeliverer(config: Partial<WebhooksConfig> = {}): WebhookDeliverer {
     const settings = new WebhooksConfig({ secret: SECRET, allowPrivateAddresses: true, timeoutMs: 5000, ...config });
     const log = pino({ level: 'silent' });
-    const deliverer = new WebhookDeliverer(stores.deliveries, stores.jobs, events, clock, settings, log);
+    const deliverer = new WebhookDeliverer(
+      stores.deliveries,
+      stores.jobs,
+      events,
+      clock,
+      settings,
+      occurrences,
+      new NoTracing(),
+      log,
+    );
     deliverers.push(deliverer);
     deliverer.start();
     return deliverer;
@@ -119,6 +133,24 @@ describe('WebhookDeliverer', () => {
     const payload = new Webhook(SECRET).verify(message!.body, message!.headers as Record<string, string>);
     expect(payload).toMatchObject({ type: 'job.cancelled', data: { id, state: 'cancelled', artifacts: [] } });
     expect(message!.headers['webhook-id']).toBe(report.messageId);
+  });
+
+  it('has its tries counted by how they ended', async () => {
+    const noted: Occurrence[] = [];
+    occurrences.on((occurrence) => noted.push(occurrence));
+    const statuses = [500, 204, 410];
+    answer = (response, nth) => response.writeHead(statuses[nth - 1]!).end();
+    startDeliverer();
+    const id = await finalJob();
+    await tried(id, 1);
+    await later(60 * 60_000);
+    await reports(id, 'delivered');
+    await reports(await finalJob(), 'given_up');
+    expect(noted.map((each) => [each.type, each.type === 'webhook' && each.outcome])).toEqual([
+      ['webhook', 'failed'],
+      ['webhook', 'delivered'],
+      ['webhook', 'given_up'],
+    ]);
   });
 
   it('signs with its own secret: another one does not verify', async () => {

@@ -9,9 +9,13 @@ import { DeliveryStore } from '../jobs/ports/delivery-store.port.js';
 import { JobEvents } from '../jobs/ports/job-events.port.js';
 import { JobStore } from '../jobs/ports/job-store.port.js';
 import { LOG } from '../telemetry/log.js';
+import { Occurrences } from '../telemetry/occurrences.js';
+import { Tracing } from '../telemetry/tracing/tracing.js';
 import { postWebhook } from './post-webhook.js';
 import { LONGEST_WAIT_MS, ReceiverTurns } from './receiver-turns.js';
 import { payloadOf, signedHeaders } from './webhook-message.js';
+import type { WebhookOutcome, WebhookTry } from './webhook-span.js';
+import { webhookSpan } from './webhook-span.js';
 
 /** Messages held at a time, on their way or waiting for their turn: more than a few silent receivers fill. */
 const MOST_HELD = 256;
@@ -46,6 +50,8 @@ export class WebhookDeliverer {
     private readonly events: JobEvents,
     private readonly clock: Clock,
     private readonly config: WebhooksConfig,
+    private readonly occurrences: Occurrences,
+    private readonly tracing: Tracing,
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
@@ -129,18 +135,29 @@ export class WebhookDeliverer {
     const { secret, timeoutMs, allowPrivateAddresses } = this.config;
     const headers = signedHeaders(secret as string, messageId, body, this.clock.now());
     const { signal } = this.shutdown;
+    const beganAt = performance.now();
     const result = await postWebhook(url, { headers, body, timeoutMs, allowPrivateAddresses, signal });
     if (signal.aborted && !result.delivered) return;
     const now = this.clock.now();
+    const ms = performance.now() - beganAt;
+    const trial: WebhookTry = { job, url, tryNumber: tries + 1, endedAt: Date.now(), ms, result };
     if (result.delivered) {
+      this.tell(trial, 'delivered');
       await this.deliveries.markDelivered(jobId, result.status);
       this.log.info({ job: jobId, status: result.status, tries: tries + 1 }, 'webhook message delivered');
       return;
     }
     // 410 is a receiver's way to say that it wants no more.
     const pause = result.status === 410 ? null : pauseAfterTry(tries + 1, result.retryAfterMs, Math.random());
+    this.tell(trial, pause === null ? 'given_up' : 'failed');
     await this.deliveries.markFailed(jobId, result.error, result.status, pause === null ? null : now + pause);
     const { error } = result;
     this.log.warn({ job: jobId, error, tries: tries + 1, retryInMs: pause }, 'webhook message was not taken');
+  }
+
+  private tell(trial: WebhookTry, outcome: WebhookOutcome): void {
+    this.occurrences.note({ type: 'webhook', outcome, ms: trial.ms });
+    const span = webhookSpan(trial, outcome);
+    if (span !== null) this.tracing.record(span);
   }
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import type { Logger } from 'pino';
 
+import type { PromptsInLog } from '../config/log.config.js';
 import type { WorkersConfig } from '../config/workers.config.js';
 import type { ReadyWorker } from '../dispatch/ports/worker-pool.port.js';
 import { WorkerPool } from '../dispatch/ports/worker-pool.port.js';
@@ -35,6 +36,8 @@ export interface PoolOptions {
   /** All models the server serves: a worker that loads one for a job is told how long it may stay and asked what it takes. */
   readonly served: readonly LoadableModel[];
   readonly logLevel: string;
+  /** Absent: hidden. */
+  readonly promptsInLog?: PromptsInLog;
   readonly log: Logger;
 }
 
@@ -127,12 +130,12 @@ export class SupervisedWorkerPool extends WorkerPool implements WorkerInventory 
   }
 
   private command(device: Device, socket: string): WorkerCommand {
-    const { config, workerDir, dataDir, logLevel } = this.options;
+    const { config, workerDir, dataDir, logLevel, promptsInLog = 'hidden' } = this.options;
     return {
       python: config.python ?? join(workerDir, '.venv', 'bin', 'python'),
       args: [
         ...['-m', 'safelight_worker', '--socket', socket, '--device', deviceInsideWorker(device)],
-        ...['--data-dir', join(dataDir, 'worker-cache'), '--log-level', logLevel],
+        ...['--data-dir', join(dataDir, 'worker-cache'), '--log-level', logLevel, '--prompts', promptsInLog],
         ...(config.threads > 0 ? ['--threads', String(config.threads)] : []),
         ...(config.memoryBudgetBytes > 0 ? ['--memory-budget-bytes', String(config.memoryBudgetBytes)] : []),
       ],

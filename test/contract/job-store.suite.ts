@@ -2,6 +2,7 @@ import type { Stores } from '../../src/persistence/open-stores.js';
 import { describeBesideJobs } from './job-store/beside-jobs.js';
 import { describeCancelling } from './job-store/cancelling.js';
 import { describeClaiming } from './job-store/claiming.js';
+import { describeClientLimits } from './job-store/client-limits.js';
 import { describeFallingDue } from './job-store/falling-due.js';
 import { describeGoingOn } from './job-store/going-on.js';
 import { storeHarness } from './job-store/harness.js';
@@ -26,6 +27,7 @@ export function describeJobStore(name: string, makeStores: () => Promise<Stores>
     describePurging(harness);
     describeSharingTurns(harness);
     describeGoingOn(harness);
+    describeClientLimits(harness);
     describeBesideJobs(harness);
   });
 }

@@ -18,7 +18,7 @@ import { describeJobStore } from './job-store.suite.js';
 
 const LOG = pino({ level: 'silent' });
 
-const TABLES = 'job, attempt, job_event, submission, node, footprint, webhook_delivery';
+const TABLES = 'job, attempt, job_event, submission, node, footprint, webhook_delivery, client_usage, shared_secret';
 
 const describeOnPostgres = postgresUrl === null ? describe.skip : describe;
 

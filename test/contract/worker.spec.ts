@@ -262,7 +262,14 @@ describe('a worker', () => {
       initImage,
       pngOf(64, 64, (x, y) => [4 * x, 4 * y, 0]),
     );
-    const inputs = { initImage, maskImage: null, strength: 0.5, controls: [], ipAdapter: null };
+    const inputs = {
+      initImage,
+      maskImage: null,
+      maskTransparencyPainted: false,
+      strength: 0.5,
+      controls: [],
+      ipAdapter: null,
+    };
     const worker = await ready(pool);
     const events = await play(worker, plan({ inputs, exact: true }));
     expect(events.at(-1)).toMatchObject({

@@ -8,13 +8,26 @@ import type { DynamicModule, Provider, Type } from '@nestjs/common';
 import { Global, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { Logger } from 'pino';
+import { pino } from 'pino';
 
 import { parseExactJson } from '../../src/api/http/json/exact-json.js';
+import { ArtifactLinks } from '../../src/api/access/artifact-links.js';
+import { LOCAL_KEY } from '../../src/api/access/authenticate.js';
 import { ApiModule } from '../../src/api/api.module.js';
+import { GrpcModule } from '../../src/api/grpc/grpc.module.js';
+import { connectGrpc } from '../../src/api/grpc/serving/connect-grpc.js';
 import { configureHttpApp, HTTP_APP_OPTIONS } from '../../src/api/http/configure-http-app.js';
 import { FilesystemArtifactStore } from '../../src/artifacts/filesystem-artifact-store.js';
+import { AccessConfig } from '../../src/config/access.config.js';
+import { DatabaseConfig } from '../../src/config/database.config.js';
+import { GrpcConfig } from '../../src/config/grpc.config.js';
 import { HttpConfig } from '../../src/config/http.config.js';
+import { InputsConfig } from '../../src/config/inputs.config.js';
+import { loadSettings } from '../../src/config/load-settings.js';
+import { LogConfig } from '../../src/config/log.config.js';
 import { QueueConfig } from '../../src/config/queue.config.js';
+import { SETTINGS } from '../../src/config/settings.js';
 import { StorageConfig } from '../../src/config/storage.config.js';
 import { WebhooksConfig } from '../../src/config/webhooks.config.js';
 import type { ModelDescription } from '../../src/domain/generation/model-description.js';
@@ -24,10 +37,13 @@ import { FAMILY_PROFILES } from '../../src/domain/generation/pipeline-family.js'
 import type { NodeDescription, NodeState } from '../../src/domain/placement/node-description.js';
 import type { WorkerDescription } from '../../src/domain/placement/worker-description.js';
 import { InProcessJobEvents } from '../../src/events/in-process-job-events.js';
+import { HttpPictureSource } from '../../src/inputs/http-picture-source.js';
 import { CancelJob } from '../../src/jobs/cancel/cancel-job.js';
 import { CancelRequests } from '../../src/jobs/cancel/cancel-requests.js';
 import { ArtifactStore } from '../../src/jobs/ports/artifact-store.port.js';
 import { Clock } from '../../src/jobs/ports/clock.port.js';
+import { DeliveryStore } from '../../src/jobs/ports/delivery-store.port.js';
+import { FootprintStore } from '../../src/jobs/ports/footprint-store.port.js';
 import { JobEvents } from '../../src/jobs/ports/job-events.port.js';
 import type { Claim } from '../../src/jobs/ports/job-store.port.js';
 import { Drains } from '../../src/jobs/ports/drains.port.js';
@@ -35,13 +51,20 @@ import { JobStore } from '../../src/jobs/ports/job-store.port.js';
 import { NodeIdentity } from '../../src/jobs/ports/node-identity.js';
 import { NodeStore } from '../../src/jobs/ports/node-store.port.js';
 import { ModelCatalog } from '../../src/jobs/ports/model-catalog.port.js';
+import { PictureSource } from '../../src/jobs/ports/picture-source.port.js';
+import { SecretStore } from '../../src/jobs/ports/secret-store.port.js';
 import { WorkerInventory } from '../../src/jobs/ports/worker-inventory.port.js';
 import { QueryJobs } from '../../src/jobs/query/query-jobs.js';
 import { QueryWorkers } from '../../src/jobs/query/query-workers.js';
 import { SubmitJobs } from '../../src/jobs/submit/submit-jobs.js';
+import { WaitForJob } from '../../src/jobs/watch/wait-for-job.js';
 import { WatchJob } from '../../src/jobs/watch/watch-job.js';
 import { Metrics } from '../../src/metrics/metrics.js';
-import { SqliteJobStore } from '../../src/persistence/sqlite/sqlite-job-store.js';
+import { openStores } from '../../src/persistence/open-stores.js';
+import { LOG } from '../../src/telemetry/log.js';
+import { Occurrences } from '../../src/telemetry/occurrences.js';
+import { NoTracing } from '../../src/telemetry/tracing/open-tracing.js';
+import { Tracing } from '../../src/telemetry/tracing/tracing.js';
 import { SystemClock } from '../../src/system-clock.js';
 import { artifact, attemptRecord, claimer } from './jobs.js';
 
@@ -100,10 +123,14 @@ export interface ApiAnswer {
 /** The REST edge over a real socket, with the embedded store; nothing runs the jobs but the test. */
 export interface RunningApi {
   readonly url: string;
+  /** `host:port`; empty: gRPC is not served. */
+  readonly grpcAddress: string;
   /** Folder of the artifact store. */
   readonly artifactsDir: string;
   readonly store: JobStore;
+  readonly footprints: FootprintStore;
   readonly events: JobEvents;
+  readonly links: ArtifactLinks;
   /** What the workers are said to be; a test replaces the entries. */
   readonly workers: WorkerDescription[];
   request(
@@ -133,6 +160,21 @@ interface ApiOptions {
   readonly maxBodyBytes?: number;
   /** Absent: webhooks are off. */
   readonly webhookSecret?: string;
+  /** Absent: no keys are in use. */
+  readonly access?: ConstructorParameters<typeof AccessConfig>[0];
+  /** Epoch milliseconds, instead of the time of the machine. */
+  readonly now?: () => number;
+  /** Absent: gRPC is not served. */
+  readonly grpc?: ConstructorParameters<typeof GrpcConfig>[0];
+  readonly publicUrl?: string;
+  readonly corsOrigins?: readonly string[];
+  /** Absent: pictures are not fetched. */
+  readonly inputs?: ConstructorParameters<typeof InputsConfig>[0];
+  /** Absent: nothing is logged. */
+  readonly log?: Logger;
+  readonly logConfig?: LogConfig;
+  /** Absent: traces are off. Whoever gives it closes it. */
+  readonly tracing?: Tracing;
   /** Nodes that work on the same jobs. */
   readonly otherNodes?: readonly NodeDescription[];
   /** What the one model is beside what every test model is. */
@@ -143,7 +185,9 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
   const folder = await mkdtemp(join(tmpdir(), 'safelight-api-'));
   const storage = new StorageConfig({ dataDir: folder, artifactsDir: join(folder, 'artifacts') });
   await mkdir(storage.artifactsDir);
-  const store = await SqliteJobStore.open({ path: join(folder, 'jobs.db') });
+  const log = options.log ?? pino({ level: 'silent' });
+  const stores = await openStores({ database: new DatabaseConfig(), dataDir: folder, log });
+  const store = stores.jobs;
   const workers = [workerDescription()];
   const otherNodes = options.otherNodes ?? [];
   const models = [modelDescription(options.model)];
@@ -151,7 +195,7 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
     { provide: JobStore, useValue: otherNodes.length === 0 ? store : sharedAs(store) },
     { provide: JobEvents, useClass: InProcessJobEvents },
     { provide: ArtifactStore, useClass: FilesystemArtifactStore },
-    { provide: Clock, useClass: SystemClock },
+    { provide: Clock, useValue: options.now === undefined ? new SystemClock() : { now: options.now } },
     {
       provide: ModelCatalog,
       useValue: {
@@ -168,14 +212,28 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
     },
     { provide: NodeStore, useValue: { list: () => Promise.resolve(otherNodes) } },
     { provide: NodeIdentity, useValue: { id: 'node-1', name: 'here' } },
+    { provide: SecretStore, useValue: { obtain: (_name: string, fresh: string) => Promise.resolve(fresh) } },
+    { provide: LOCAL_KEY, useValue: null },
+    { provide: AccessConfig, useValue: new AccessConfig(options.access) },
+    { provide: DeliveryStore, useValue: stores.deliveries },
+    { provide: FootprintStore, useValue: stores.footprints },
+    { provide: LOG, useValue: log },
+    { provide: LogConfig, useValue: options.logConfig ?? new LogConfig() },
+    { provide: Tracing, useValue: options.tracing ?? new NoTracing() },
+    { provide: Occurrences, useClass: Occurrences },
+    { provide: SETTINGS, useValue: loadSettings({ env: {}, cwd: folder, homeDir: folder, hostName: 'here' }) },
     { provide: StorageConfig, useValue: storage },
     { provide: QueueConfig, useValue: new QueueConfig({ maxWaiting: options.maxWaiting ?? 1_000 }) },
     { provide: WebhooksConfig, useValue: new WebhooksConfig({ secret: options.webhookSecret ?? null }) },
+    { provide: PictureSource, useValue: new HttpPictureSource(new InputsConfig(options.inputs)) },
+    { provide: GrpcConfig, useValue: new GrpcConfig(options.grpc) },
     {
       provide: HttpConfig,
       useValue: new HttpConfig({
         bodyLimitBytes: options.bodyLimitBytes ?? 256 * 1024,
         maxBodyBytes: options.maxBodyBytes ?? 256 * 1024,
+        publicUrl: options.publicUrl ?? null,
+        corsOrigins: options.corsOrigins ?? [],
       }),
     },
   ];
@@ -185,7 +243,9 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
     logger: false,
   });
   configureHttpApp(app);
+  const grpc = options.grpc === undefined ? null : await connectGrpc(app, 0);
   await app.listen(0, '127.0.0.1');
+  const grpcAddress = grpc === null ? '' : `127.0.0.1:${await grpc.listen()}`;
   const { port } = app.getHttpServer().address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
   const events = app.get(JobEvents);
@@ -208,9 +268,12 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
   };
   return {
     url,
+    grpcAddress,
     artifactsDir: storage.artifactsDir,
     store,
+    footprints: stores.footprints,
     events,
+    links: app.get(ArtifactLinks, { strict: false }),
     workers,
     request,
     putFile,
@@ -245,7 +308,7 @@ export async function startApi(options: ApiOptions = {}): Promise<RunningApi> {
     closeServer,
     async close() {
       await closeServer();
-      await store.close();
+      await stores.close();
       await rm(folder, { recursive: true });
     },
   };
@@ -283,10 +346,10 @@ function scriptedDrains(workers: WorkerDescription[], submissions: SubmitJobs): 
 class TestRootModule {}
 
 function compose(ports: readonly Exclude<Provider, Type>[]): DynamicModule {
-  const useCases = [SubmitJobs, CancelJob, CancelRequests, QueryJobs, QueryWorkers, WatchJob, Metrics];
+  const useCases = [SubmitJobs, CancelJob, CancelRequests, QueryJobs, QueryWorkers, WatchJob, WaitForJob, Metrics];
   return {
     module: TestRootModule,
-    imports: [ApiModule],
+    imports: [ApiModule, GrpcModule],
     providers: [...ports, ...useCases],
     exports: [...ports.map(({ provide }) => provide), ...useCases],
   };

@@ -4,10 +4,14 @@ import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import type { Logger } from 'pino';
 import { pino } from 'pino';
 
 import { FilesystemArtifactStore } from '../../src/artifacts/filesystem-artifact-store.js';
+import { ComfyUiConfig } from '../../src/config/comfyui.config.js';
 import { DatabaseConfig } from '../../src/config/database.config.js';
+import { InputsConfig } from '../../src/config/inputs.config.js';
+import { LogConfig } from '../../src/config/log.config.js';
 import { NodeConfig } from '../../src/config/node.config.js';
 import { QueueConfig } from '../../src/config/queue.config.js';
 import { RetryConfig } from '../../src/config/retry.config.js';
@@ -25,6 +29,7 @@ import { Dispatcher } from '../../src/dispatch/dispatcher.js';
 import { NodeDrains } from '../../src/dispatch/drain/node-drains.js';
 import { Footprints } from '../../src/dispatch/footprints.js';
 import { InFlight } from '../../src/dispatch/in-flight.js';
+import { Fallback } from '../../src/dispatch/fallback.js';
 import { ClaimKeeper } from '../../src/dispatch/maintenance/claim-keeper.js';
 import { DueJobs } from '../../src/dispatch/maintenance/due-jobs.js';
 import { Rescuer } from '../../src/dispatch/maintenance/rescuer.js';
@@ -42,6 +47,7 @@ import { isFinal } from '../../src/domain/job/job-state.js';
 import type { ClosableJobEvents } from '../../src/events/closable-job-events.js';
 import { InProcessJobEvents } from '../../src/events/in-process-job-events.js';
 import { PostgresJobEvents } from '../../src/events/postgres/postgres-job-events.js';
+import { HttpPictureSource } from '../../src/inputs/http-picture-source.js';
 import { CancelRequests } from '../../src/jobs/cancel/cancel-requests.js';
 import type { JobStore } from '../../src/jobs/ports/job-store.port.js';
 import type { ModelCatalog } from '../../src/jobs/ports/model-catalog.port.js';
@@ -49,6 +55,7 @@ import { QueryWorkers } from '../../src/jobs/query/query-workers.js';
 import { SubmitJobs } from '../../src/jobs/submit/submit-jobs.js';
 import type { Stores } from '../../src/persistence/open-stores.js';
 import { openStores } from '../../src/persistence/open-stores.js';
+import { Occurrences } from '../../src/telemetry/occurrences.js';
 import { SystemClock } from '../../src/system-clock.js';
 import { modelDescription } from './api.js';
 import { newJob } from './jobs.js';
@@ -81,6 +88,11 @@ export interface DispatchOptions {
   readonly databaseUrl?: string | null;
   readonly leaseMs?: number;
   readonly drainMs?: number;
+  /** A pool's remote worker stands for the server. */
+  readonly comfyui?: ConstructorParameters<typeof ComfyUiConfig>[0];
+  /** Of attempts. */
+  readonly log?: Logger;
+  readonly logConfig?: LogConfig;
 }
 
 /** A node that dispatches: all of it but the workers, which play scripts, and the edges. */
@@ -91,6 +103,7 @@ export interface DispatchingNode {
   readonly store: JobStore;
   readonly events: ClosableJobEvents;
   readonly artifacts: FilesystemArtifactStore;
+  readonly occurrences: Occurrences;
   readonly leases: DeviceLeasePool;
   readonly inFlight: InFlight;
   readonly footprints: Footprints;
@@ -134,12 +147,25 @@ export async function startNode(options: DispatchOptions): Promise<DispatchingNo
   const inFlight = new InFlight();
   const requests = new CancelRequests(events);
   const footprints = new Footprints(stores.footprints, pool, clock, LOG);
-  const candidates = new Candidates(store, models, footprints, leases, new Turns(store, inFlight));
   const otherWorkers = new OtherWorkers(pool, stores.nodes, store, node, clock);
+  const fallback = new Fallback(store, models, otherWorkers, clock, new ComfyUiConfig(options.comfyui));
+  const candidates = new Candidates(store, models, footprints, leases, new Turns(store, inFlight), fallback);
   const retry = new RetryConfig({ backoffBaseMs: 1, backoffCapMs: 1 });
   const nextTries = new NextTries(store, otherWorkers, footprints, leases, retry);
   const recorder = new AttemptRecorder(store, artifacts, events, nextTries, clock);
-  const runner = new AttemptRunner(store, artifacts, events, recorder, otherWorkers, clock, workers, LOG);
+  const occurrences = new Occurrences();
+  const runner = new AttemptRunner(
+    store,
+    artifacts,
+    events,
+    recorder,
+    otherWorkers,
+    clock,
+    workers,
+    occurrences,
+    options.logConfig ?? new LogConfig(),
+    options.log ?? LOG,
+  );
   const preemption = new Preemption(store, models, candidates, inFlight, leases, clock, LOG);
   const dispatcher = new Dispatcher(
     store,
@@ -148,6 +174,8 @@ export async function startNode(options: DispatchOptions): Promise<DispatchingNo
     leases,
     candidates,
     new Stranded(store, models, otherWorkers, clock),
+    fallback,
+    models,
     new AttemptOutlines(models, footprints, clock),
     new AttemptStops(requests, clock),
     runner,
@@ -167,6 +195,7 @@ export async function startNode(options: DispatchOptions): Promise<DispatchingNo
     artifacts,
     new WebhooksConfig(),
     new QueryWorkers(store, pool, stores.nodes, node, clock),
+    new HttpPictureSource(new InputsConfig()),
   );
   const drains = new NodeDrains(pool, pool, inFlight, submissions, new ShutdownConfig({ drainMs }), LOG);
   const due = new DueJobs(store, events, clock, LOG);
@@ -201,6 +230,7 @@ export async function startNode(options: DispatchOptions): Promise<DispatchingNo
     store,
     events,
     artifacts,
+    occurrences,
     leases,
     inFlight,
     footprints,

@@ -37,7 +37,15 @@ export function newJob({
   request,
   ...changes
 }: Partial<Omit<NewJob, 'request'>> & { request?: Partial<GenerationRequest> } = {}): NewJob {
-  return { id: uuidv7(), client: '', runAt: null, createdAt: NOON, ...changes, request: generationRequest(request) };
+  return {
+    id: uuidv7(),
+    client: '',
+    runAt: null,
+    createdAt: NOON,
+    trace: null,
+    ...changes,
+    request: generationRequest(request),
+  };
 }
 
 /** A node with one worker, which claims for a minute; a test names what differs. */

@@ -15,23 +15,43 @@ export const PICTURES = {
 } as const;
 
 type Rgb = readonly [number, number, number];
+type Rgba = readonly [...Rgb, number];
 
 /** An 8-bit RGB PNG; `colourAt` gives the colour of each pixel. */
 export function pngOf(width: number, height: number, colourAt: (x: number, y: number) => Rgb): Buffer {
-  const rows = Buffer.alloc(height * (1 + width * 3));
-  for (let y = 0; y < height; y += 1) {
-    for (let x = 0; x < width; x += 1) rows.set(colourAt(x, y), y * (1 + width * 3) + 1 + x * 3);
-  }
-  return Buffer.concat([pngHeader(width, height), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([pngHeader(width, height), pixelsAndEnd(width, height, 3, colourAt)]);
 }
 
+/** An 8-bit PNG with transparency; `colourAt` gives the colour of each pixel and how opaque it is. */
+export function rgbaPngOf(width: number, height: number, colourAt: (x: number, y: number) => Rgba): Buffer {
+  return Buffer.concat([pngHeader(width, height, RGBA), pixelsAndEnd(width, height, 4, colourAt)]);
+}
+
+/** Colour types of the format. */
+const RGB = 2;
+const RGBA = 6;
+
 /** The beginning of a PNG of any size: what tells a server how large the rest would be. */
-export function pngHeader(width: number, height: number): Buffer {
+export function pngHeader(width: number, height: number, colourType = RGB): Buffer {
   const ihdr = Buffer.alloc(13);
   ihdr.writeUInt32BE(width, 0);
   ihdr.writeUInt32BE(height, 4);
-  ihdr.set([8, 2, 0, 0, 0], 8);
+  ihdr.set([8, colourType, 0, 0, 0], 8);
   return Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), chunk('IHDR', ihdr)]);
+}
+
+function pixelsAndEnd(
+  width: number,
+  height: number,
+  channels: number,
+  colourAt: (x: number, y: number) => readonly number[],
+): Buffer {
+  const stride = 1 + width * channels;
+  const rows = Buffer.alloc(height * stride);
+  for (let y = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1) rows.set(colourAt(x, y), y * stride + 1 + x * channels);
+  }
+  return Buffer.concat([chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
 }
 
 function chunk(name: string, body: Buffer): Buffer {

@@ -20,6 +20,7 @@ from safelight_worker.engine.events import (
     StepFinished,
 )
 from safelight_worker.engine.models import LoadedRunner
+from safelight_worker.log_context import PROMPTS
 from safelight_worker.memory.probe import MemoryProbe, PeakWatch
 from safelight_worker.types import Phase, Plan
 
@@ -79,6 +80,10 @@ class Attempt:
     _told_end: bool = False
     _previewed_step: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        # What libraries say of their input quotes it, on whatever thread.
+        PROMPTS.hold(self, self.plan.prompt, self.plan.negative_prompt)
 
     @property
     def id(self) -> str:

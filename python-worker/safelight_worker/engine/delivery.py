@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from safelight_worker.engine.attempt import Attempt, Image
 from safelight_worker.engine.events import Artifact, Checkpointed, Preview
 from safelight_worker.engine.saving import encode_preview, save, validate
+from safelight_worker.log_context import concerned
 from safelight_worker.runners.attempt_record import AttemptRecord
 from safelight_worker.runners.outputs import Output, Picture
 from safelight_worker.types import Phase, Plan
@@ -52,7 +53,7 @@ class Delivery:
         attempt.saving += 1
         weights = attempt.loaded.model.weights_sha256 if attempt.loaded else ""
         metadata = {**attempt.plan.metadata, "safelight": _provenance(attempt.plan, image.seed, weights)}
-        self._pool.submit(self._deliver, attempt, image, output, last, metadata)
+        self._pool.submit(concerned(attempt.id, self._deliver), attempt, image, output, last, metadata)
 
     def checkpoint(self, attempt: Attempt, record: AttemptRecord) -> None:
         """Writes a checkpoint once the one before it is written: they are one file, and the last must stay.
@@ -60,7 +61,8 @@ class Delivery:
         Raises:
             RuntimeError: the pool has stopped.
         """
-        self._writing[attempt] = self._pool.submit(self._checkpoint, attempt, record, self._writing.get(attempt))
+        write = concerned(attempt.id, self._checkpoint)
+        self._writing[attempt] = self._pool.submit(write, attempt, record, self._writing.get(attempt))
         attempt.saving += 1
         attempt.checkpointing = True
 

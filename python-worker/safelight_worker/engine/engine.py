@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 
+from safelight_worker import log_context
 from safelight_worker.engine.admission import Interrupted, encode, load, prepare
 from safelight_worker.engine.attempt import Attempt
 from safelight_worker.engine.delivery import Delivery
@@ -24,6 +26,7 @@ from safelight_worker.engine.endings import Endings
 from safelight_worker.engine.events import Cancelled, Sink
 from safelight_worker.engine.failures import to_worker_error
 from safelight_worker.engine.inbox import Command, Inbox
+from safelight_worker.engine.inputs import InputPictures
 from safelight_worker.engine.models import LoadedRunner, ModelStore, NoRoomYet
 from safelight_worker.engine.register import MAX_IN_FLIGHT, Register
 from safelight_worker.engine.ticking import Ticker
@@ -33,7 +36,7 @@ from safelight_worker.memory.port import MemoryState
 from safelight_worker.memory.pressure import Pressure, pressure
 from safelight_worker.memory.probe import MemoryProbe
 from safelight_worker.runners.loaded import accepted_options
-from safelight_worker.types import FailureKind, MemoryPlan, ModelSpec, Phase, Plan, WorkerError
+from safelight_worker.types import FailureKind, Inputs, MemoryPlan, ModelSpec, Phase, Plan, WorkerError
 
 __all__ = ["Engine", "MemoryState", "Pressure"]
 
@@ -76,6 +79,7 @@ class Engine:
             lambda *told: self._inbox.post(lambda: self._hear(told[0], lambda: self._endings.delivered(*told))),
             lambda *told: self._inbox.post(lambda: self._hear(told[0], lambda: self._endings.marked(*told))),
         )
+        self._inputs = InputPictures(lambda *told: self._inbox.post(lambda: self._opened(*told)))
         self._endings = Endings(self._register, self._delivery, self.memory, device, exit_process, self._note_end)
         self._ticker = Ticker(self._endings, self._delivery, self._beat, self._faults)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -114,7 +118,7 @@ class Engine:
 
         def take() -> Command:
             attempt = self._register.add(plan, sink)
-            return lambda: self._register.queue(attempt)
+            return lambda: self._begin(attempt)
 
         self._inbox.post_unless_stopping(take)
 
@@ -266,8 +270,24 @@ class Engine:
         if leaves or self._inbox.stopping:
             raise Interrupted
 
+    def _begin(self, attempt: Attempt) -> None:
+        if not attempt.plan.inputs.any:
+            return self._register.queue(attempt)
+        self._register.opening.append(attempt)
+        return self._inputs.open(attempt)
+
+    def _opened(self, attempt: Attempt, inputs: Inputs | WorkerError) -> None:
+        """What became of the pictures of an attempt, which waits its turn from here on."""
+        if attempt.outcome is not None:
+            return
+        if isinstance(inputs, WorkerError):
+            self._endings.fail(attempt, inputs, Phase.PREPARE)
+        else:
+            attempt.plan = replace(attempt.plan, inputs=inputs)
+            self._register.queue(attempt)
+
     def _drop_leaving(self) -> None:
-        for attempt in [*self._register.waiting, *self._register.running]:
+        for attempt in [*self._register.opening, *self._register.waiting, *self._register.running]:
             if attempt.cancelled:
                 self._endings.end(attempt, Cancelled())
             elif attempt.suspending and (attempt.is_denoising or not attempt.images):
@@ -332,7 +352,8 @@ class Engine:
     def _get_through(self, attempt: Attempt, work: Callable[[Attempt], None]) -> bool:
         """Does something for one attempt, which alone bears what it raises. False: it came to nothing."""
         try:
-            work(attempt)
+            with log_context.concerning(attempt.id):
+                work(attempt)
         except Interrupted:
             return False
         except NoRoomYet as error:
@@ -398,6 +419,7 @@ class Engine:
         """What the image pool holds is finished; everything else goes back unharmed, with a checkpoint of where it is."""
         self._endings.give_back([each for each in self._register.running if each.is_denoising])
         self._delivery.stop()
+        self._inputs.stop()
         for command in self._inbox.take():
             command()
         self._endings.give_back(self._register.all())

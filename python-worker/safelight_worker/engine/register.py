@@ -16,7 +16,7 @@ MAX_IN_FLIGHT = 1024
 
 
 class Register:
-    """All methods may be called from any thread; ``waiting`` and ``running`` belong to the engine thread."""
+    """All methods may be called from any thread; ``opening``, ``waiting`` and ``running`` belong to the engine thread."""
 
     def __init__(self, memory: MemoryProbe, capacity: int = MAX_IN_FLIGHT) -> None:
         self._memory = memory
@@ -24,6 +24,8 @@ class Register:
         self._lock = threading.Lock()
         self._attempts: dict[str, Attempt] = {}
         self._numbers = itertools.count(1)
+        self.opening: list[Attempt] = []
+        """Those whose pictures are being decoded."""
         self.waiting: list[Attempt] = []
         self.running: list[Attempt] = []
 
@@ -61,6 +63,7 @@ class Register:
 
     def queue(self, attempt: Attempt) -> None:
         """Puts an attempt among the waiting: the most urgent and oldest first."""
+        self.opening = [each for each in self.opening if each is not attempt]
         self.waiting.append(attempt)
         self.waiting.sort(key=lambda each: each.rank)
 
@@ -78,6 +81,7 @@ class Register:
 
     def drop(self, attempt: Attempt) -> None:
         """Neither waits nor runs any more."""
+        self.opening = [each for each in self.opening if each is not attempt]
         self.waiting = [each for each in self.waiting if each is not attempt]
         self.running = [each for each in self.running if each is not attempt]
 

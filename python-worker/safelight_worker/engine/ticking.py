@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Sequence
 
+from safelight_worker import log_context
 from safelight_worker.engine.admission import Interrupted
 from safelight_worker.engine.attempt import Attempt, Image
 from safelight_worker.engine.delivery import Delivery
@@ -51,7 +52,8 @@ class Ticker:
         present = {candidate.key for candidate in candidates}
         self._last_ticked = {key: tick for key, tick in self._last_ticked.items() if key in present}
         self._last_ticked[batch[0].key] = self._ticks
-        self._step(batch[0].key, [candidate.item for candidate in batch])
+        with log_context.concerning(*(candidate.item[0].id for candidate in batch)):
+            self._step(batch[0].key, [candidate.item for candidate in batch])
         return True
 
     def _step(self, key: Hashable, members: list[Member]) -> None:

@@ -220,7 +220,9 @@ class StepAdapter(ABC):
     def mask_image(self, plan: Plan) -> Image.Image:
         """White is painted anew."""
         assert plan.inputs.mask_image is not None
-        return open_mask(plan.inputs.mask_image, "mask_image", plan.width, plan.height)
+        painted = plan.inputs.mask_transparency_painted
+        mask = plan.inputs.mask_image
+        return open_mask(mask, "mask_image", plan.width, plan.height, transparency_painted=painted)
 
     def pipe(self, task: Task) -> DiffusionPipeline:
         """The pipeline of a task, made from the loaded one's components once. Nobody calls it; views are made of it.

@@ -142,7 +142,10 @@ def _named(cls: type[DiffusionPipeline], plan: Plan) -> dict[str, Any]:
         named["strength"] = inputs.strength
     if inputs.mask_image is not None:
         mask = inputs.mask_image
-        named["mask_image"] = lambda: open_mask(mask, "mask_image", plan.width, plan.height)
+        painted = inputs.mask_transparency_painted
+        named["mask_image"] = lambda: open_mask(
+            mask, "mask_image", plan.width, plan.height, transparency_painted=painted
+        )
     for control in inputs.controls:
         path = control.image
         named[_control_name(cls) or ""] = lambda path=path: open_rgb(path, "controls", plan.width, plan.height)

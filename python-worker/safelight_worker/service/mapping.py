@@ -138,7 +138,14 @@ def _inputs(wire: pb.Inputs) -> Inputs:
             _finite("ip_adapter.scale", told.scale),
         )
     controls = tuple(_control(each) for each in wire.controls)
-    return Inputs(init_image, mask_image, wire.strength if init_image else 1.0, controls, adapter)
+    return Inputs(
+        init_image,
+        mask_image,
+        wire.strength if init_image else 1.0,
+        controls,
+        adapter,
+        wire.mask_transparency_painted,
+    )
 
 
 def _control(wire: pb.Control) -> ControlInput:

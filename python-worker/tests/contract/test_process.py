@@ -105,6 +105,19 @@ def test_an_attempt_tells_its_way_and_ends_with_a_file(worker: WorkerProcess, mo
     assert "torch" in result.effective.versions
 
 
+def test_lines_name_job_and_attempt_and_hold_no_prompt(worker: WorkerProcess, model: Path, tmp_path: Path) -> None:
+    words = " ".join(f"heron{number}" for number in range(90))
+    wire = plan(model, tmp_path / "s", "01a1fc57/3")
+    # More words than the encoder reads: the library says which it cuts off, and we say how many.
+    wire.prompt.text = words
+    assert rest_of(worker.run(wire)).HasField("result")
+    told = [each for each in worker.log() if each.get("job") == "01a1fc57"]
+    assert {each["attempt"] for each in told} == {3}
+    assert "the end of a text is beyond what the model reads" in {each["msg"] for each in told}
+    assert any("truncated" in each["msg"] and each["logger"].startswith("diffusers") for each in told)
+    assert "heron" not in worker.stderr.read_text()
+
+
 @pytest.mark.parametrize(
     ("sampling", "field"),
     [

@@ -62,6 +62,18 @@ def test_what_is_transparent_lies_on_white_and_is_black_in_a_mask(tmp_path: Path
     assert open_mask(tmp_path / "b.png", "mask_image", 4, 4).getpixel((1, 1)) == 255
 
 
+def test_a_mask_may_tell_by_its_transparency(tmp_path: Path) -> None:
+    def painted(path: Path) -> object:
+        return open_mask(path, "mask_image", 0, 0, transparency_painted=True).getpixel((1, 1))
+
+    for name, colour, value in (("a", (255, 0, 0, 0), 255), ("b", (255, 255, 255, 255), 0), ("c", (0, 0, 0, 55), 200)):
+        Image.new("RGBA", (4, 4), colour).save(tmp_path / f"{name}.png")
+        assert painted(tmp_path / f"{name}.png") == value
+    # One without any is read as always.
+    Image.new("RGB", (4, 4), "white").save(tmp_path / "d.png")
+    assert painted(tmp_path / "d.png") == 255
+
+
 def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
     values = np.array([[0, 257, 32896, 65535]], np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png")

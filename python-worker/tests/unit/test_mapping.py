@@ -76,6 +76,7 @@ def extended(wire: pb.ExecutionPlan) -> None:
     wire.batching.exact = True
     wire.inputs.init_image = "/in/init.png"
     wire.inputs.mask_image = "/in/mask.png"
+    wire.inputs.mask_transparency_painted = True
     wire.inputs.strength = 0.6
     wire.inputs.controls.add(id="edges", source="/c/edges", image="/in/edges.png", scale=0.5, start=0.1, end=0.9)
     wire.inputs.controls.add(id="depth", source="/c/depth", image="/in/depth.png")
@@ -102,6 +103,7 @@ def test_what_a_plan_may_leave_out_arrives(tmp_path: Path) -> None:
             ControlInput("depth", Path("/c/depth"), Path("/in/depth.png"), 1.0, 0.0, 1.0),
         ),
         IpAdapterInput("ip", Path("/i/ip.bin"), Path("/in/ip.png"), 0.7),
+        mask_transparency_painted=True,
     )
     assert plan.loras == (LoraUse("ink", Path("/l/ink.safetensors"), -0.5),)
     residency = {"unet": Residency.GROUP_OFFLOAD, "vae": Residency.PHASE}

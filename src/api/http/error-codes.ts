@@ -20,6 +20,17 @@ const TABLE = {
     meaning:
       'The address has a broken percent escape; or the body ended early, is not UTF-8, nests too deep or holds too many values.',
   },
+  unauthorized: {
+    status: 401,
+    title: 'A key is needed',
+    meaning:
+      'The request brings no API key, or one that this server does not know. Send it as `Authorization: Bearer KEY`, as `X-Api-Key: KEY` or as the password of basic authentication.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'The key may not do this',
+    meaning: 'The role of the API key does not reach that far; `detail` names the roles that do.',
+  },
   not_found: {
     status: 404,
     title: 'There is no such address',
@@ -82,6 +93,12 @@ const TABLE = {
     title: 'The queue is full',
     meaning: 'Nothing was enqueued. `Retry-After` tells in how many seconds a place is likely free.',
   },
+  quota_exceeded: {
+    status: 429,
+    title: 'The key has used up its share',
+    meaning:
+      'A limit of the API key: unfinished jobs, jobs a minute or pictures a day; `errors` tells which, how much is used and when it renews. Nothing was enqueued. `Retry-After` tells in how many seconds to try again.',
+  },
   deadline_infeasible: {
     status: 429,
     title: 'A deadline cannot be met',
@@ -114,6 +131,8 @@ export const ERROR_CODES = Object.keys(TABLE) as readonly ErrorCode[];
 /** The code for an error that only knows its HTTP status, such as one thrown by a library. */
 export function codeOfStatus(status: number): ErrorCode {
   const exact: Partial<Record<number, ErrorCode>> = {
+    401: 'unauthorized',
+    403: 'forbidden',
     404: 'not_found',
     413: 'body_too_large',
     415: 'unsupported_media_type',

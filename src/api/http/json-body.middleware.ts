@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { NextFunction, Request, Response } from 'express';
 
 import { HttpConfig } from '../../config/http.config.js';
+import { callerOf } from './caller-of.js';
 import { JsonError, parseExactJson } from './json/exact-json.js';
 import { Problem } from './problem.js';
 
@@ -17,6 +18,8 @@ export class JsonBodyMiddleware implements NestMiddleware {
       next();
       return;
     }
+    // Nobody is read to who may not speak.
+    callerOf(request);
     this.read(request).then((body) => {
       request.body = body;
       next();
@@ -43,7 +46,7 @@ function hasBody({ headers }: Request): boolean {
 
 /** Submissions carry pictures. */
 function isSubmission({ originalUrl }: Request): boolean {
-  return /^\/v1\/jobs(?:\/batch)?\/?(?:\?|$)/i.test(originalUrl);
+  return /^\/(?:v1\/jobs(?:\/batch)?|sdapi\/v1\/(?:txt2img|img2img|png-info))\/?(?:\?|$)/i.test(originalUrl);
 }
 
 function checkType({ headers }: Request): void {

@@ -1,12 +1,17 @@
 import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
-import { Catch, HttpException, Logger } from '@nestjs/common';
+import { Catch, HttpException } from '@nestjs/common';
 import type { Request, Response } from 'express';
+import type { Logger } from 'pino';
 
 import { ArtifactStoreUnavailableError } from '../../jobs/ports/artifact-store.port.js';
 import { StoreUnavailableError } from '../../jobs/ports/job-store.port.js';
+import { jobInPath } from './access-log.js';
 import { allowedMethods } from './allowed-methods.js';
+import type { ErrorDialect } from './error-dialect.js';
+import { PROBLEM_DOCUMENTS } from './error-dialect.js';
 import { codeOfStatus, ERRORS } from './error-codes.js';
 import { Problem } from './problem.js';
+import { requestIdOf } from './request-id.js';
 
 /** Longest path that is repeated in an answer. */
 const MAX_INSTANCE_CHARS = 200;
@@ -14,29 +19,46 @@ const MAX_INSTANCE_CHARS = 200;
 /** A disk that was full or a server that stops is not back sooner. */
 const STORE_RETRY_SECONDS = 5;
 
-/** Turns whatever was thrown into a problem document. Only a defect is logged, and nothing of it is shown. */
+/** Turns whatever was thrown into a problem, told in the dialect of the address. Only a defect is logged, and nothing of it is shown. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  private readonly logger = new Logger(ProblemFilter.name);
+  constructor(
+    private readonly dialects: readonly ErrorDialect[],
+    private readonly log: Logger,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const request = host.switchToHttp().getRequest<Request>();
     const response = host.switchToHttp().getResponse<Response>();
     const problem = asProblem(error, request);
-    const what = `${request.method} ${instanceOf(request)}`;
-    if (problem.code === 'internal')
-      this.logger.error(`${what} failed`, error instanceof Error ? error.stack : String(error));
-    if (problem.code === 'unavailable') this.logger.warn(`${what} was refused: ${String(error)}`);
+    this.tell(problem, error, request);
     // An answer that has begun cannot become another one; cutting it off is how the client learns that it is not whole.
     if (response.headersSent) {
       response.destroy();
       return;
     }
     for (const [name, value] of Object.entries(problem.facts.headers ?? {})) response.setHeader(name, value);
-    const body = JSON.stringify(problem.document(instanceOf(request)));
-    response.status(problem.status).setHeader('Content-Type', 'application/problem+json; charset=utf-8');
+    const dialect = this.dialects.find((each) => each.speaks(request.path)) ?? PROBLEM_DOCUMENTS;
+    const { contentType, body } = dialect.render(problem, instanceOf(request));
+    response.status(problem.status).setHeader('Content-Type', contentType);
     response.setHeader('Cache-Control', 'no-store');
-    response.send(body);
+    response.send(JSON.stringify(body));
+  }
+
+  private tell({ code }: Problem, error: unknown, request: Request): void {
+    if (code !== 'internal' && code !== 'unavailable') return;
+    const job = jobInPath(request.path);
+    const fields = {
+      request: requestIdOf(request),
+      method: request.method,
+      path: instanceOf(request),
+      ...(job === null ? {} : { job }),
+    };
+    // Of an error of the database no more than this: its details quote rows, with the prompts in them.
+    const bare = new Error(error instanceof Error ? error.message : String(error));
+    if (error instanceof Error) bare.stack = error.stack;
+    if (code === 'internal') this.log.error({ ...fields, err: bare }, 'a request failed');
+    else this.log.warn({ ...fields, reason: bare.message }, 'a request was refused');
   }
 }
 

@@ -1,7 +1,9 @@
+import type { PromptsInLog } from '../../config/log.config.js';
 import type { Failure } from '../../domain/failure/failure.js';
 import type { Attempt } from '../../domain/job/job.js';
 import type { WorkerDescription } from '../../domain/placement/worker-description.js';
 import type { JobSnapshot } from '../../jobs/query/query-jobs.js';
+import { promptHider } from '../../telemetry/hide-prompts.js';
 import { VERSION } from '../../telemetry/version.js';
 import type { DebugView } from './dto/debug-schemas.js';
 import { degradationView, failureView, jobView } from './job-view.js';
@@ -10,7 +12,17 @@ import { memoryView } from './worker-view.js';
 type DebugAttemptView = DebugView['attempts'][number];
 
 /** All that is recorded of a job, tracebacks included. `workers` tell of the versions attempts ran with. */
-export function debugView(snapshot: JobSnapshot, workers: readonly WorkerDescription[]): DebugView {
+export function debugView(
+  snapshot: JobSnapshot,
+  workers: readonly WorkerDescription[],
+  prompts: PromptsInLog,
+): DebugView {
+  const view = wholeView(snapshot, workers);
+  // It is made to be sent to others.
+  return prompts === 'shown' ? view : promptHider(snapshot.job.request)(view);
+}
+
+function wholeView(snapshot: JobSnapshot, workers: readonly WorkerDescription[]): DebugView {
   const { attempts, solo, avoids, checkpoint } = snapshot.job;
   return {
     object: 'debug_record',

@@ -1,7 +1,9 @@
-import type { RunningApi } from '../../../test/support/api.js';
+import type { AnyJson, RunningApi } from '../../../test/support/api.js';
 import { startApi } from '../../../test/support/api.js';
 import { attemptRecord } from '../../../test/support/jobs.js';
 import { failure } from '../../domain/failure/failure.js';
+import { LogConfig } from '../../config/log.config.js';
+import { HIDDEN_PROMPT } from '../../telemetry/hide-prompts.js';
 import { VERSION } from '../../telemetry/version.js';
 import { DebugSchema } from './dto/debug-schemas.js';
 
@@ -28,7 +30,8 @@ describe('GET /v1/jobs/{id}/debug', () => {
 
     const { status, json, text } = await api.get(`/v1/jobs/${submitted.id}/debug`);
     expect(status).toBe(200);
-    expect(json.job).toEqual((await api.get(`/v1/jobs/${submitted.id}`)).json);
+    const { json: job } = await api.get(`/v1/jobs/${submitted.id}`);
+    expect(json.job).toEqual({ ...job, request: { ...job.request, prompt: HIDDEN_PROMPT } });
     expect(json).toMatchObject({
       object: 'debug_record',
       version: VERSION,
@@ -61,6 +64,40 @@ describe('GET /v1/jobs/{id}/debug', () => {
     expect(DebugSchema.strict().parse(json)).toEqual(json);
     expect(JSON.stringify(json.job)).not.toContain('Traceback');
     expect(text).toContain('Traceback');
+  });
+
+  async function failedRecord(of: RunningApi): Promise<AnyJson> {
+    const { json: submitted } = await of.post('/v1/jobs', { prompt: 'a red circle', negative_prompt: 'blurry' });
+    const message = "ValueError: cannot tokenize 'a red circle'";
+    const quoting = failure('internal', message, { phase: 'encode', detail: `File "x.py"\n${message}` });
+    const record = attemptRecord({ outcome: 'failed', failure: quoting });
+    const claim = await of.claim();
+    await of.store.endIfClaimed(claim, record, { state: 'failed', failure: quoting }, Date.now());
+    return (await of.get(`/v1/jobs/${submitted.id}/debug`)).json;
+  }
+
+  it('hides the prompt, also where a failure quotes it, because it is made to be sent to others', async () => {
+    const record = await failedRecord(api);
+    expect(record.job.request).toMatchObject({
+      prompt: HIDDEN_PROMPT,
+      negative_prompt: HIDDEN_PROMPT,
+      model: 'shapes',
+    });
+    expect(record.attempts[0].failure.message).toBe(`ValueError: cannot tokenize '${HIDDEN_PROMPT}'`);
+    expect(
+      JSON.stringify(record, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
+    ).not.toMatch(/red circle|blurry/);
+  });
+
+  it('shows it where the settings say so', async () => {
+    const open = await startApi({ logConfig: new LogConfig({ prompts: 'shown' }) });
+    try {
+      const record = await failedRecord(open);
+      expect(record.job.request.prompt).toBe('a red circle');
+      expect(record.attempts[0].failure.detail).toContain("'a red circle'");
+    } finally {
+      await open.close();
+    }
   });
 
   it('knows no job that was never given out', async () => {

@@ -3,6 +3,7 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 
 import { Drains } from '../../jobs/ports/drains.port.js';
 import { WorkerInventory } from '../../jobs/ports/worker-inventory.port.js';
+import { AdmitsAll } from '../access/admits.js';
 import { Problem } from '../http/problem.js';
 import type { ReadinessView } from './dto/worker-schemas.js';
 import { Answers, AnswersJson, AnswersProblems } from './openapi/answers.js';
@@ -12,6 +13,7 @@ import { readinessView } from './worker-view.js';
 const RETRY_AFTER_SECONDS = 2;
 
 @ApiTags('health')
+@AdmitsAll()
 @Controller('health')
 export class HealthController {
   constructor(

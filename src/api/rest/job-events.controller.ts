@@ -6,6 +6,7 @@ import { isFinal } from '../../domain/job/job-state.js';
 import { QueryJobs } from '../../jobs/query/query-jobs.js';
 import type { WatchItem } from '../../jobs/watch/watch-job.js';
 import { WatchJob } from '../../jobs/watch/watch-job.js';
+import { callerOf } from '../http/caller-of.js';
 import { untilClosed } from '../http/client-gone.js';
 import type { StreamEvent } from '../http/event-stream.js';
 import { EventStream } from '../http/event-stream.js';
@@ -48,7 +49,7 @@ export class JobEventsController {
   ): Promise<void> {
     const id = jobIdOf(given);
     const options = eventsQuery(query, lastEventId);
-    const snapshot = await this.queryJobs.get(id);
+    const snapshot = await this.queryJobs.get(id, callerOf(response.req));
     if (snapshot === null) throw noSuchJob();
     if (response.req.method === 'HEAD') {
       response.status(200).type('text/event-stream').end();
@@ -76,6 +77,7 @@ export class JobEventsController {
       if (first !== null) await this.tell(id, first, stream);
       for await (const item of rest) await this.tell(id, item, stream);
     } catch (error) {
+      stream.cut();
       // A client that goes away while it is written to is the usual end of a stream.
       if (!signal.aborted) throw error;
     } finally {
@@ -94,7 +96,7 @@ export class JobEventsController {
     if (item.kind === 'preview') return { event: 'preview', data: previewView(item.frame) };
     const { seq, body } = item.event;
     if (body.type !== 'final') return { id: seq, event: body.type, data: jobEventView(id, body) };
-    const snapshot = await this.queryJobs.get(id);
-    return snapshot && { id: seq, event: 'final', data: { job: jobView(snapshot) } };
+    const job = await this.watchJob.read(id);
+    return job && { id: seq, event: 'final', data: { job: jobView(await this.queryJobs.snapshot(job)) } };
   }
 }

@@ -30,6 +30,7 @@ function job(changes: Partial<Job> = {}): Job {
     artifacts: [],
     effective: null,
     failure: null,
+    trace: null,
     ...changes,
   };
 }

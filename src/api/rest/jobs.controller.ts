@@ -1,7 +1,8 @@
-import { Body, Controller, Get, Headers, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { Body, Controller, Get, Headers, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiHeader, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import type { Response } from 'express';
+import type { Request, Response } from 'express';
 
+import { LogConfig } from '../../config/log.config.js';
 import { JOB_STATES, isFinal } from '../../domain/job/job-state.js';
 import type { Job } from '../../domain/job/job.js';
 import { PRIORITIES } from '../../domain/job/priority.js';
@@ -11,9 +12,13 @@ import { ModelCatalog } from '../../jobs/ports/model-catalog.port.js';
 import { QueryJobs } from '../../jobs/query/query-jobs.js';
 import { QueryWorkers } from '../../jobs/query/query-workers.js';
 import { SubmitJobs } from '../../jobs/submit/submit-jobs.js';
-import { clientOf } from '../http/client-of.js';
+import { unlessAway } from '../../jobs/unless-away.js';
+import { WaitForJob } from '../../jobs/watch/wait-for-job.js';
+import { callerOf } from '../http/caller-of.js';
+import { untilClosed } from '../http/client-gone.js';
 import { goesOnWhenClientLeaves, ON_DISCONNECT } from '../http/on-disconnect.js';
 import { MAX_WAIT_SECONDS, preferredWaitSeconds } from '../http/prefer.js';
+import { CANCEL_AFTER, cancelAfterMs } from './cancel-after.js';
 import type { JobView } from './dto/job-schemas.js';
 import { idempotencyKeyOf } from './idempotency-key.js';
 import { jobIdOf, noSuchJob } from './job-id.js';
@@ -24,10 +29,8 @@ import { DEFAULT_LIMIT, MAX_LIMIT, cursorBefore, listFilter } from './list-query
 import { AnswersJson, AnswersProblems, TakesJobId, TakesJson } from './openapi/answers.js';
 import { jobPath } from './paths.js';
 import { takenJobs } from './taken-jobs.js';
-import { unlessAway } from './unless-away.js';
 import type { Judge } from './validate-submission.js';
 import { readBatch, readSubmission } from './validate-submission.js';
-import { WaitForJob } from './wait-for-job.js';
 
 const BAD_BODY = [
   'malformed_json',
@@ -37,7 +40,7 @@ const BAD_BODY = [
   'invalid_request',
 ] as const;
 
-const NOT_TAKEN = ['queue_full', 'deadline_infeasible', 'unavailable', 'not_ready'] as const;
+const NOT_TAKEN = ['queue_full', 'quota_exceeded', 'deadline_infeasible', 'unavailable', 'not_ready'] as const;
 
 @ApiTags('jobs')
 @Controller('v1/jobs')
@@ -49,6 +52,7 @@ export class JobsController {
     private readonly cancelJob: CancelJob,
     private readonly waitForJob: WaitForJob,
     private readonly models: ModelCatalog,
+    private readonly log: LogConfig,
   ) {}
 
   @Post()
@@ -66,6 +70,12 @@ export class JobsController {
     description:
       '`continue`: the job goes on when the connection closes during the wait of `Prefer`. Absent: it is cancelled then, unless the request has an `Idempotency-Key`, whose repetition gives the job.',
   })
+  @ApiHeader({
+    name: CANCEL_AFTER,
+    required: false,
+    description:
+      'A duration such as `90s`, `5m` or `1h`: the job expires when it has not ended by then, as with `finish_by`; the earlier of the two counts.',
+  })
   @TakesJson('JobSubmission')
   @AnswersJson(202, 'Accepted: from here on the job is never lost.', 'Job', ['Location', 'Preference-Applied'])
   @AnswersJson(200, 'The job of an earlier request with this key, or final within the time waited.', 'Job', [
@@ -76,20 +86,26 @@ export class JobsController {
     @Body() body: unknown,
     @Headers('idempotency-key') key: string | undefined,
     @Headers('prefer') prefer: string | undefined,
-    @Headers('authorization') authorization: string | undefined,
     @Headers(ON_DISCONNECT) onDisconnect: string | undefined,
+    @Headers(CANCEL_AFTER) cancelAfter: string | undefined,
+    @Req() request: Request,
     @Res({ passthrough: true }) response: Response,
   ): Promise<JobView> {
-    const input = readSubmission(body, this.judge());
+    const within = cancelAfterMs(cancelAfter);
+    const input = {
+      ...readSubmission(body, this.judge()),
+      ...(within !== undefined && { finish_within_ms: within }),
+    };
     const goesOn = goesOnWhenClientLeaves(onDisconnect);
-    const caller = { client: clientOf(authorization) };
+    const caller = callerOf(request);
+    const gone = untilClosed(response);
     const idempotencyKey = idempotencyKeyOf(key);
     const hasKey = idempotencyKey !== null;
-    const { jobs, isNew } = takenJobs(await this.submitJobs.submit([input], idempotencyKey, caller), hasKey);
+    const { jobs, isNew } = takenJobs(await this.submitJobs.submit([input], idempotencyKey, { caller, gone }), hasKey);
     const submitted = jobs[0] as Job;
     const waitSeconds = preferredWaitSeconds(prefer);
     if (waitSeconds !== null) response.setHeader('Preference-Applied', `wait=${waitSeconds}`);
-    const wait = { seconds: waitSeconds ?? 0, response, cancelWhenGone: !hasKey && !goesOn };
+    const wait = { seconds: waitSeconds, gone, cancelWhenGone: !hasKey && !goesOn, caller };
     const job = waitSeconds === null ? submitted : await this.waitForJob.outcome(submitted, wait);
     response.status(isNew && !(waitSeconds !== null && isFinal(job.state)) ? 202 : 200);
     response.setHeader('Location', jobPath(job.id));
@@ -106,13 +122,13 @@ export class JobsController {
   async submitBatch(
     @Body() body: unknown,
     @Headers('idempotency-key') key: string | undefined,
-    @Headers('authorization') authorization: string | undefined,
+    @Req() request: Request,
     @Res({ passthrough: true }) response: Response,
   ): Promise<{ data: JobView[] }> {
     const inputs = readBatch(body, this.judge());
-    const caller = { client: clientOf(authorization), batch: true };
+    const origin = { caller: callerOf(request), batch: true, gone: untilClosed(response) };
     const idempotencyKey = idempotencyKeyOf(key);
-    const result = await this.submitJobs.submit(inputs, idempotencyKey, caller);
+    const result = await this.submitJobs.submit(inputs, idempotencyKey, origin);
     const { jobs, isNew } = takenJobs(result, idempotencyKey !== null);
     response.status(isNew ? 202 : 200);
     return { data: await Promise.all(jobs.map((job) => this.view(job))) };
@@ -142,10 +158,13 @@ export class JobsController {
   })
   @AnswersJson(200, 'A page of jobs.', 'JobList')
   @AnswersProblems('invalid_request')
-  async list(@Query() query: Record<string, unknown>): Promise<{ data: JobView[]; next_cursor: string | null }> {
+  async list(
+    @Query() query: Record<string, unknown>,
+    @Req() request: Request,
+  ): Promise<{ data: JobView[]; next_cursor: string | null }> {
     const filter = listFilter(query);
     // One more than asked for tells whether there is a next page.
-    const found = await this.queryJobs.list({ ...filter, limit: filter.limit + 1 });
+    const found = await this.queryJobs.list({ ...filter, limit: filter.limit + 1 }, callerOf(request));
     const page = found.slice(0, filter.limit);
     const last = found.length > page.length ? page.at(-1) : undefined;
     return { data: page.map(jobView), next_cursor: last ? cursorBefore(last.job.id) : null };
@@ -156,8 +175,8 @@ export class JobsController {
   @AnswersJson(200, 'The job.', 'Job')
   @TakesJobId()
   @AnswersProblems('job_not_found')
-  async get(@Param('id') id: string): Promise<JobView> {
-    const snapshot = await this.queryJobs.get(jobIdOf(id));
+  async get(@Param('id') id: string, @Req() request: Request): Promise<JobView> {
+    const snapshot = await this.queryJobs.get(jobIdOf(id), callerOf(request));
     if (snapshot === null) throw noSuchJob();
     return jobView(snapshot);
   }
@@ -167,10 +186,10 @@ export class JobsController {
   @AnswersJson(200, 'The debug record.', 'DebugRecord')
   @TakesJobId()
   @AnswersProblems('job_not_found')
-  async debug(@Param('id') id: string): Promise<DebugView> {
-    const snapshot = await this.queryJobs.get(jobIdOf(id));
+  async debug(@Param('id') id: string, @Req() request: Request): Promise<DebugView> {
+    const snapshot = await this.queryJobs.get(jobIdOf(id), callerOf(request));
     if (snapshot === null) throw noSuchJob();
-    return debugView(snapshot, await this.queryWorkers.list());
+    return debugView(snapshot, await this.queryWorkers.list(), this.log.prompts);
   }
 
   @Post(':id/cancel')
@@ -183,8 +202,12 @@ export class JobsController {
   @AnswersJson(200, 'It was final already and is unchanged.', 'Job')
   @TakesJobId()
   @AnswersProblems('job_not_found')
-  async cancel(@Param('id') id: string, @Res({ passthrough: true }) response: Response): Promise<JobView> {
-    const result = await this.cancelJob.cancel(jobIdOf(id));
+  async cancel(
+    @Param('id') id: string,
+    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<JobView> {
+    const result = await this.cancelJob.cancel(jobIdOf(id), callerOf(request));
     if (result === null) throw noSuchJob();
     response.status(result.changed ? 202 : 200);
     return this.view(result.job);

@@ -3,9 +3,11 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 
 import { Metrics } from '../../metrics/metrics.js';
+import { Admits } from '../access/admits.js';
 import { Answers } from './openapi/answers.js';
 
 @ApiTags('health')
+@Admits('monitor', 'operator')
 @Controller('metrics')
 export class MetricsController {
   constructor(private readonly metrics: Metrics) {}

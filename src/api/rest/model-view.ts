@@ -1,11 +1,12 @@
 import type { ModelAddOn, ModelDescription } from '../../domain/generation/model-description.js';
 import type { WorkerDescription } from '../../domain/placement/worker-description.js';
+import { isServedBy } from '../../domain/placement/served-by.js';
 import { takesAttempts } from '../../domain/placement/worker-state.js';
 import type { ModelView } from './dto/model-schemas.js';
 
 /** A model in the words of the API. Where its files lie is nobody's business but the operator's. */
 export function modelView(model: ModelDescription, workers: readonly WorkerDescription[]): ModelView {
-  const serving = workers.filter(({ state }) => takesAttempts(state));
+  const serving = workers.filter(({ state, device }) => takesAttempts(state) && isServedBy(model, device));
   const { id, family, isDefault, limits, defaults, schedulers, capabilities } = model;
   const idsOf = (addOns: readonly ModelAddOn[]) => addOns.map((addOn) => addOn.id);
   return {

@@ -5,10 +5,12 @@ import { Drains } from '../../jobs/ports/drains.port.js';
 import { JobStore } from '../../jobs/ports/job-store.port.js';
 import { NodeIdentity } from '../../jobs/ports/node-identity.js';
 import { WorkerInventory } from '../../jobs/ports/worker-inventory.port.js';
+import { Admits } from '../access/admits.js';
 import type { NodeView } from './dto/node-schemas.js';
 import { AnswersJson } from './openapi/answers.js';
 
 @ApiTags('workers')
+@Admits('operator')
 @Controller('v1/node')
 export class NodeController {
   constructor(
@@ -18,6 +20,7 @@ export class NodeController {
     private readonly workers: WorkerInventory,
   ) {}
 
+  @Admits('monitor', 'operator')
   @Get()
   @ApiOperation({ operationId: 'getNode', summary: 'This node: whether it takes work, and how much it has' })
   @AnswersJson(200, 'The node.', 'Node')

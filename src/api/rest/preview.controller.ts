@@ -7,6 +7,7 @@ import type { Response } from 'express';
 import { isFinal } from '../../domain/job/job-state.js';
 import { JobEvents } from '../../jobs/ports/job-events.port.js';
 import { QueryJobs } from '../../jobs/query/query-jobs.js';
+import { callerOf } from '../http/caller-of.js';
 import { matchesEtag, strongEtag } from '../http/etag.js';
 import { Problem } from '../http/problem.js';
 import { jobIdOf, noSuchJob } from './job-id.js';
@@ -38,7 +39,7 @@ export class PreviewController {
     @Res() response: Response,
   ): Promise<void> {
     const id = jobIdOf(given);
-    const snapshot = await this.queryJobs.get(id);
+    const snapshot = await this.queryJobs.get(id, callerOf(response.req));
     if (snapshot === null) throw noSuchJob();
     if (!isFinal(snapshot.job.state)) this.interest.show(id);
     const frame = this.events.latestPreview(id);

@@ -1,10 +1,12 @@
 import { Controller, Get, Header } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 
+import { AdmitsAll } from '../access/admits.js';
 import { errorReferencePage } from '../http/error-reference.js';
 
 /** Where somebody begins who only knows the address. */
 @ApiExcludeController()
+@AdmitsAll()
 @Controller()
 export class RootController {
   @Get()

@@ -76,7 +76,12 @@ describe('POST /v1/jobs with pictures', () => {
   });
 
   it.each([
-    ['an address', 'https://example.org/cat.png', 'https://example.org/cat.png', FORM],
+    [
+      'an address',
+      'https://example.org/cat.png',
+      'https://example.org/cat.png',
+      { encoding: 'base64', setting: 'inputs.urls_enabled' },
+    ],
     ['an address of a file', 'file:///etc/passwd', 'file:///etc/passwd', FORM],
     ['a data: URL that is not base64', 'data:image/png,%89PNG', 'data:image/png,%89PNG', FORM],
     ['words', 'a red circle!', 'a red circle!', FORM],

@@ -47,6 +47,14 @@ export function takenJobs(result: SubmitResult, hasKey: boolean): { jobs: readon
         'idempotency_conflict',
         `this Idempotency-Key belongs to ${jobPath(result.jobId)}, with another body`,
       );
+    case 'over_limit': {
+      const { limit, used, max, renewsAt, retryAfterSeconds } = result;
+      const renews = renewsAt === null ? {} : { renews_at: new Date(renewsAt).toISOString() };
+      throw new Problem('quota_exceeded', `${limit} of this key is ${max} and ${used} are used; nothing was enqueued`, {
+        headers: { 'Retry-After': String(retryAfterSeconds) },
+        errors: [{ field: limit, message: 'is used up', value: used, limit: { [limit]: max, ...renews } }],
+      });
+    }
     case 'queue_full': {
       const { waiting, limit, retryAfterSeconds } = result;
       throw new Problem('queue_full', `${waiting} jobs wait and the limit is ${limit}; nothing was enqueued`, {

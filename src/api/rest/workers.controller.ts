@@ -5,12 +5,14 @@ import type { WorkerDescription } from '../../domain/placement/worker-descriptio
 import { Drains } from '../../jobs/ports/drains.port.js';
 import { WorkerInventory } from '../../jobs/ports/worker-inventory.port.js';
 import { QueryWorkers } from '../../jobs/query/query-workers.js';
+import { Admits } from '../access/admits.js';
 import { Problem } from '../http/problem.js';
 import type { WorkerView } from './dto/worker-schemas.js';
 import { AnswersJson, AnswersProblems } from './openapi/answers.js';
 import { workerView } from './worker-view.js';
 
 @ApiTags('workers')
+@Admits('operator')
 @Controller('v1/workers')
 export class WorkersController {
   constructor(
@@ -19,6 +21,7 @@ export class WorkersController {
     private readonly drains: Drains,
   ) {}
 
+  @Admits('monitor', 'operator')
   @Get()
   @ApiOperation({ operationId: 'listWorkers', summary: 'List the worker processes of all nodes' })
   @AnswersJson(200, 'All workers.', 'WorkerList')

@@ -8,7 +8,11 @@ const ANSWER_TIMEOUT_MS = 30_000;
 
 /** The HTTP API, as far as the command line uses it. Throws ApiError for refusals and UnreachableError without an answer. */
 export class ApiClient {
-  constructor(readonly url: string) {}
+  /** `apiKey`: sent with every request; null: none. */
+  constructor(
+    readonly url: string,
+    private readonly apiKey: string | null = null,
+  ) {}
 
   /** Safe to repeat with the same key: it gives the same job. */
   async submit(body: string, idempotencyKey: string, signal?: AbortSignal): Promise<JobJson> {
@@ -102,7 +106,9 @@ export class ApiClient {
   private async request(path: string, init: RequestInit = {}, signal = timelySignal()): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(this.url + path, { ...init, signal });
+      const headers = new Headers(init.headers);
+      if (this.apiKey !== null) headers.set('authorization', `Bearer ${this.apiKey}`);
+      response = await fetch(this.url + path, { ...init, headers, signal });
     } catch (error) {
       throw new UnreachableError(this.url, error);
     }

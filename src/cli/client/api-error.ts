@@ -45,6 +45,8 @@ export class ApiError extends Error {
   }
 
   private nextStep(): string {
+    if (this.status === 401) return 'put a key of that server into SAFELIGHT_API_KEY.';
+    if (this.status === 403) return 'use a key with another role in SAFELIGHT_API_KEY.';
     if (this.problem?.code === 'worker_not_found')
       return 'see them all with `safelight workers`; that of another node is told there, with --server.';
     if (this.fields().length > 0) return 'change the values above; nothing was enqueued.';

@@ -14,7 +14,7 @@ const PROBE_MS = 2000;
 export async function checkServer(settings: Settings): Promise<Finding[]> {
   const announced = await announcedServer(settings.storage.dataDir);
   if (announced !== null) {
-    const client = new ApiClient(announced.url);
+    const client = new ApiClient(announced.url, announced.key);
     if (await client.isAlive(PROBE_MS)) return checkRunning(announced, client);
   }
   return [ok('server', 'none runs on this data folder'), await checkPort(settings)];

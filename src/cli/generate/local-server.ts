@@ -6,6 +6,8 @@ import { startFailure } from '../start-failure.js';
 /** A server inside this process, for one command. */
 export interface LocalServer {
   readonly url: string;
+  /** Opens everything on it. */
+  readonly key: string;
   close(): Promise<void>;
 }
 
@@ -14,6 +16,7 @@ export async function startLocalServer(settings: Settings): Promise<LocalServer>
   // Imported here: the framework takes a third of a second that commands without a server need not spend.
   const { startServer } = await import('../../server.js');
   const { createLog } = await import('../../telemetry/log.js');
+  const { GrpcConfig } = await import('../../config/grpc.config.js');
   const { HttpConfig } = await import('../../config/http.config.js');
   const file = logFileOf(settings);
   const { bodyLimitBytes, maxBodyBytes } = settings.http;
@@ -24,6 +27,7 @@ export async function startLocalServer(settings: Settings): Promise<LocalServer>
         ...settings,
         node: await ownNode(settings),
         http: new HttpConfig({ host: '127.0.0.1', port: 0, bodyLimitBytes, maxBodyBytes }),
+        grpc: new GrpcConfig({ enabled: false }),
       },
       { log },
     );

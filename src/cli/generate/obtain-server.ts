@@ -30,7 +30,7 @@ export async function obtainServer(
   onStart();
   try {
     const server = await startLocalServer(settings);
-    return { client: new ApiClient(server.url), isOwn: true, leave: () => server.close() };
+    return { client: new ApiClient(server.url, server.key), isOwn: true, leave: () => server.close() };
   } catch (error) {
     // Two commands at once: the other one's server holds the folder and will listen in a moment.
     if (!isDataFolderInUse(error)) throw error;

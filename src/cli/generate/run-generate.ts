@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
 import type { Settings } from '../../config/settings.js';
-import { ApiClient } from '../client/api-client.js';
 import { awaitReturn } from '../client/await-return.js';
+import { namedServer } from '../client/find-server.js';
 import type { ExitCode } from '../exit-code.js';
 import { Interruption } from '../interruption.js';
 import type { Terminal } from '../terminal.js';
@@ -79,7 +79,7 @@ export async function runGenerate(
         const mayGoOn = isNamed ? generation.contactAt !== null : lost < SERVERS;
         if (!isServerLost(error) || signal.aborted || !mayGoOn) throw error;
         if (!isNamed) continue;
-        const client = new ApiClient(options.server);
+        const client = namedServer(options.server);
         display.show({ stage: 'reconnecting', url: client.url, limitMs: awayLimitMs });
         const deadline = (generation.contactAt ?? 0) + awayLimitMs;
         if (await awaitReturn(client, deadline, signal)) continue;

@@ -8,24 +8,17 @@ import { EXIT } from '../exit-code.js';
 import { WORKER_DIR } from '../package-root.js';
 
 /** A model of the settings, as the worker's command reads it. */
-export type ServedModel = Pick<
-  ModelEntry,
-  'id' | 'source' | 'config' | 'family' | 'dtype' | 'variant' | 'quantization'
->;
+export type ServedModel = Pick<ModelEntry, 'id' | 'config' | 'family' | 'dtype' | 'variant' | 'quantization'> & {
+  readonly source: string;
+};
 
 const PLAIN = { config: null, family: null, dtype: null, variant: null, quantization: null } as const;
 
-/** All models a server of these settings would serve. */
+/** All models the workers of a server of these settings would serve; ComfyUI's own have no files here. */
 export function servedModels({ models }: Settings): ServedModel[] {
-  const listed = models.entries.map(({ id, source, config, family, dtype, variant, quantization }) => ({
-    id,
-    source,
-    config,
-    family,
-    dtype,
-    variant,
-    quantization,
-  }));
+  const listed = models.entries.flatMap(({ id, source, config, family, dtype, variant, quantization }) =>
+    source === null ? [] : [{ id, source, config, family, dtype, variant, quantization }],
+  );
   if (!models.embedded) return listed;
   return [...listed, { ...PLAIN, id: EMBEDDED_MODEL_ID, source: join(WORKER_DIR, 'models', EMBEDDED_MODEL_ID) }];
 }

@@ -78,7 +78,11 @@ export class Rescuer {
     const why = failure('worker_lost', message);
     const events = await this.store.reclaim(which, why, ATTEMPTS_OVER_RESTARTS, this.clock.now());
     if (events.length === 0) return;
-    this.log.warn({ jobs: new Set(events.map(({ jobId }) => jobId)).size, reason: message }, 'abandoned jobs go on');
+    for (const { jobId, body } of events) {
+      if (body.type !== 'state') continue;
+      const fields = { job: jobId, attempt: body.attempt, state: body.state, reason: message };
+      this.log.warn(fields, 'an abandoned job goes on');
+    }
     this.events.publish(events);
   }
 }

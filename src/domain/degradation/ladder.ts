@@ -1,6 +1,7 @@
 import type { ExecutionPlan } from '../generation/execution-plan.js';
 import type { ModelDescription } from '../generation/model-description.js';
 import type { Phase } from '../job/phase.js';
+import type { DeviceKind } from '../placement/device.js';
 import type { MaxDegradation, RungName } from './degradation.js';
 import { MAX_DEGRADATIONS } from './degradation.js';
 import type { LadderTerms, Rung } from './rung.js';
@@ -30,8 +31,11 @@ export interface Acceptance {
   readonly exact: boolean;
 }
 
-/** What the ladder has to know of a model. */
-export function ladderTerms({ limits, components, quantization }: ModelDescription): LadderTerms {
+/** ComfyUI draws image after image and moves weights by itself. */
+const REMOTE_RUNGS: readonly RungName[] = ['vae_tiling', 'lower_resolution'];
+
+/** What the ladder has to know of a model, and of what it runs on. */
+export function ladderTerms({ limits, components, quantization }: ModelDescription, kind?: DeviceKind): LadderTerms {
   const isDenoiser = (name: string) => name === 'unet' || name === 'transformer';
   // Quantized weights stay where they are; a worker refuses a plan that moves them.
   const isQuantized = (name: string) =>
@@ -44,6 +48,7 @@ export function ladderTerms({ limits, components, quantization }: ModelDescripti
     minHeight: limits.min_height,
     components: names,
     denoiser: names.find(isDenoiser) ?? null,
+    ...(kind === 'remote' && { only: REMOTE_RUNGS }),
   };
 }
 
@@ -67,7 +72,8 @@ export function nextRung(
   acceptance: Acceptance,
   terms: LadderTerms,
 ): Rung | null {
-  const helps = (rung: Rung) => phase === null || rung.relieves.includes(phase);
+  const isKnown = ({ name }: Rung) => terms.only === undefined || terms.only.includes(name);
+  const helps = (rung: Rung) => isKnown(rung) && (phase === null || rung.relieves.includes(phase));
   return LADDER.find((rung) => accepts(rung, acceptance) && helps(rung) && rung.apply(plan, terms) !== null) ?? null;
 }
 

@@ -12,6 +12,8 @@ export interface LadderTerms {
   readonly components: readonly string[];
   /** The one among them that denoises; null: it cannot be moved, or is not known. */
   readonly denoiser: string | null;
+  /** The rungs that mean something where it is to run; absent: all. */
+  readonly only?: readonly RungName[];
 }
 
 /** One named change that makes a plan take less memory. */

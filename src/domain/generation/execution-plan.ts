@@ -27,6 +27,8 @@ export type PlannedIpAdapter = Omit<PlannedControl, 'start' | 'end'>;
 export interface PlannedInputs {
   readonly initImage: string | null;
   readonly maskImage: string | null;
+  /** The mask's transparency tells what is painted anew, as OpenAI has it; else what is transparent counts as black. */
+  readonly maskTransparencyPainted: boolean;
   /** Null without `initImage`. */
   readonly strength: number | null;
   readonly controls: readonly PlannedControl[];
@@ -66,6 +68,8 @@ export interface ExecutionPlan {
   readonly loras: readonly PlannedLora[];
   readonly memory: ModelMemory;
   readonly outputFormat: OutputFormat;
+  /** 1 to 100; null: the worker's own. */
+  readonly outputQuality: number | null;
   /** Absolute path. */
   readonly stagingDir: string;
   /** Text written into the picture files. */
@@ -123,6 +127,7 @@ export function planFor(
     loras: (request.loras ?? []).map(({ id, weight }) => ({ id, source: sourceOf(id, model.loras), weight })),
     memory: model.memory,
     outputFormat: request.output_format,
+    outputQuality: request.output_quality ?? null,
     stagingDir: placement.stagingDir,
     fileMetadata: { prompt: request.prompt, job: job.id },
     exact: request.exact,
@@ -159,10 +164,11 @@ function plannedInputs(
   model: ModelDescription,
   { inputPath }: AttemptPlacement,
 ): PlannedInputs {
-  const { init_image, mask_image, strength, controls = [], ip_adapter } = request;
+  const { init_image, mask_image, mask_transparency, strength, controls = [], ip_adapter } = request;
   return {
     initImage: init_image === undefined ? null : inputPath(init_image),
     maskImage: mask_image === undefined ? null : inputPath(mask_image),
+    maskTransparencyPainted: mask_transparency === 'painted',
     strength: strength ?? null,
     controls: controls.map((control) => ({
       ...control,

@@ -8,6 +8,10 @@ export const PICTURE_FORMATS = ['png', 'webp', 'jpeg'] as const;
 export const OUTPUT_FORMATS = [...PICTURE_FORMATS, 'mp4'] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
+/** What becomes of the picture where its mask is transparent: `kept` as where it is black, or `painted` anew. */
+export const MASK_TRANSPARENCIES = ['kept', 'painted'] as const;
+export type MaskTransparency = (typeof MASK_TRANSPARENCIES)[number];
+
 export type SchedulerOptionValue = boolean | number | string;
 export type SchedulerOptions = Readonly<Record<string, SchedulerOptionValue>>;
 
@@ -64,6 +68,8 @@ export interface GenerationRequest {
   readonly init_image?: ImageRef;
   /** White is painted anew. Absent: all of it. */
   readonly mask_image?: ImageRef;
+  /** Absent: `kept`. */
+  readonly mask_transparency?: MaskTransparency;
   /** Share of the noise added to `init_image`; there whenever that is. */
   readonly strength?: number;
   /** Not empty. */
@@ -73,6 +79,8 @@ export interface GenerationRequest {
   readonly ip_adapter?: IpAdapterRequest;
   readonly priority: Priority;
   readonly output_format: OutputFormat;
+  /** 1 to 100, of formats that lose something. Absent: the worker's own. */
+  readonly output_quality?: number;
   /** Same bits alone, in a crowd and after a crash. */
   readonly exact: boolean;
   readonly max_degradation: MaxDegradation;

@@ -23,12 +23,29 @@ export interface ModelMemory {
   readonly attentionSlicing: boolean | null;
 }
 
+/** How a model is called on a ComfyUI server: names of files as its own lists have them. */
+export interface ComfyUiModel {
+  /** All of it in one file; null: `unet`, `clip` and `vae` are its parts. */
+  readonly checkpoint: string | null;
+  readonly unet: string | null;
+  /** Two text encoders, CLIP first; empty: those of the checkpoint. */
+  readonly clip: readonly string[];
+  /** Null: that of the checkpoint. */
+  readonly vae: string | null;
+  /** Precision `unet` is loaded in, in the words of ComfyUI. */
+  readonly weightDtype: string;
+  /** Flux: the noise schedule is shifted with the size of the picture. */
+  readonly timeShift: boolean;
+}
+
 /** A model the server was told to serve, as far as its files tell without loading them. */
 export interface ModelDescription {
   readonly id: string;
+  /** Other names that requests may use for it; no model has one of them as its id. */
+  readonly aliases: readonly string[];
   /**
    * Absolute path of a folder in the diffusers layout or of a single `.safetensors` file, or the id of a hub repository that
-   * lies in the local cache, `owner/name`, with an optional `@revision`.
+   * lies in the local cache, `owner/name`, with an optional `@revision`. Empty where workers do not serve it.
    */
   readonly source: string;
   /** Absolute path of the folder that describes a single file; null for the other kinds of source. */
@@ -52,6 +69,10 @@ export interface ModelDescription {
   /** Milliseconds it stays loaded after its last request; null: until its memory is wanted. */
   readonly keepAliveMs: number | null;
   readonly memory: ModelMemory;
+  /** Whether workers serve it: its files are here. */
+  readonly isLocal: boolean;
+  /** Null: ComfyUI does not serve it. */
+  readonly comfyui: ComfyUiModel | null;
   readonly isDefault: boolean;
   readonly limits: GenerationLimits;
   readonly defaults: GenerationDefaults;
@@ -66,6 +87,7 @@ export interface ModelDescription {
 
 /** How a model is served of which the settings say nothing but where it lies. */
 export const PLAIN_SERVING = {
+  aliases: [],
   config: null,
   quantization: null,
   compile: false,
@@ -77,4 +99,6 @@ export const PLAIN_SERVING = {
   pinned: false,
   keepAliveMs: null,
   memory: { residency: {}, vaeSlicing: null, vaeTiling: null, attentionSlicing: null },
+  isLocal: true,
+  comfyui: null,
 } as const satisfies Partial<ModelDescription>;

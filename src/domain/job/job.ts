@@ -38,6 +38,8 @@ export interface Job {
   readonly effective: Effective | null;
   /** Why it ended in `failed` or `expired`, or the last failure while it waits for a retry. */
   readonly failure: Failure | null;
+  /** The request that submitted it, as a W3C traceparent; null: it is not traced. Never shown. */
+  readonly trace: string | null;
 }
 
 /** A request's state at a step, kept by the artifact store. */

@@ -24,3 +24,8 @@ export function priorityRank(priority: Priority): number {
 export function sortAt(priority: Priority, createdAt: number): number {
   return createdAt + AGEING_OFFSET_MS[priority];
 }
+
+/** When a job with this key was submitted, in epoch milliseconds. */
+export function submittedAt(priority: Priority, sortKey: number): number {
+  return sortKey - AGEING_OFFSET_MS[priority];
+}

@@ -35,6 +35,8 @@ export interface ModelFootprint {
   readonly deviceKind: DeviceKind;
   readonly dtype: string;
   readonly weightsBytes: number;
+  /** Over all weight files, lower-case hex; absent while unknown. */
+  readonly weightsSha256?: string;
   /** Weights by component, such as `unet`; empty while unknown. */
   readonly components: Readonly<Record<string, number>>;
   readonly phases: readonly PhaseFootprint[];

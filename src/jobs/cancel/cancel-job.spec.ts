@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { OPERATOR } from '../../domain/access/caller.js';
 import { attemptRecord, claimer, newJob, NOON } from '../../../test/support/jobs.js';
 import { InProcessJobEvents } from '../../events/in-process-job-events.js';
 import { SqliteJobStore } from '../../persistence/sqlite/sqlite-job-store.js';
@@ -46,7 +47,7 @@ describe('CancelJob', () => {
     const id = await queued();
     const wishes: string[] = [];
     events.onCancel((jobId) => wishes.push(jobId));
-    expect(await cancelJob.cancel(id)).toMatchObject({ job: { state: 'cancelled' }, changed: true });
+    expect(await cancelJob.cancel(id, OPERATOR)).toMatchObject({ job: { state: 'cancelled' }, changed: true });
     expect(wishes).toEqual([]);
   });
 
@@ -55,7 +56,7 @@ describe('CancelJob', () => {
     const stopped: string[] = [];
     requests.onRequest(job.id, () => stopped.push(job.id));
     requests.onRequest('another', () => stopped.push('another'));
-    expect(await cancelJob.cancel(job.id)).toMatchObject({ job: { state: 'running' }, changed: true });
+    expect(await cancelJob.cancel(job.id, OPERATOR)).toMatchObject({ job: { state: 'running' }, changed: true });
     expect(stopped).toEqual([job.id]);
     expect((await store.get(job.id))?.cancelRequestedAt).toBe(NOON);
   });
@@ -73,17 +74,17 @@ describe('CancelJob', () => {
       throw new Error('it has ended');
     });
     forget();
-    await cancelJob.cancel(job.id);
+    await cancelJob.cancel(job.id, OPERATOR);
     expect((await store.get(job.id))?.cancelRequestedAt).toBe(NOON);
   });
 
   it('does not claim to stop a job that succeeds as it is told again', async () => {
     const { claim, job } = await running();
-    await cancelJob.cancel(job.id);
+    await cancelJob.cancel(job.id, OPERATOR);
     const before = await store.get(job.id);
     await store.completeIfClaimed(claim, attemptRecord(), { artifacts: [], effective: {} }, NOON);
     store.get = () => Promise.resolve(before);
-    expect(await cancelJob.cancel(job.id)).toMatchObject({ job: { state: 'succeeded' }, changed: false });
+    expect(await cancelJob.cancel(job.id, OPERATOR)).toMatchObject({ job: { state: 'succeeded' }, changed: false });
   });
 
   it('leaves a job that is final, and knows of none that is not there', async () => {
@@ -91,8 +92,8 @@ describe('CancelJob', () => {
     await store.completeIfClaimed(claim, attemptRecord(), { artifacts: [], effective: {} }, NOON);
     const wishes: string[] = [];
     events.onCancel((jobId) => wishes.push(jobId));
-    expect(await cancelJob.cancel(job.id)).toMatchObject({ job: { state: 'succeeded' }, changed: false });
-    expect(await cancelJob.cancel('0199c1d2-7a3b-7c4d-8e5f-60718293a4b5')).toBeNull();
+    expect(await cancelJob.cancel(job.id, OPERATOR)).toMatchObject({ job: { state: 'succeeded' }, changed: false });
+    expect(await cancelJob.cancel('0199c1d2-7a3b-7c4d-8e5f-60718293a4b5', OPERATOR)).toBeNull();
     expect(wishes).toEqual([]);
   });
 });

@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
 
+import type { Caller } from '../../domain/access/caller.js';
+import { maySee } from '../../domain/access/caller.js';
 import { isFinal } from '../../domain/job/job-state.js';
 import type { Job } from '../../domain/job/job.js';
 import { Clock } from '../ports/clock.port.js';
@@ -18,10 +20,10 @@ export class CancelJob {
     private readonly clock: Clock,
   ) {}
 
-  /** `changed` is false when the job was final already. Null: there is no such job. */
-  async cancel(id: string): Promise<{ job: Job; changed: boolean } | null> {
+  /** `changed` is false when the job was final already. Null: there is no such job that the caller may see. */
+  async cancel(id: string, caller: Caller): Promise<{ job: Job; changed: boolean } | null> {
     const before = await this.store.get(id);
-    if (before === null) return null;
+    if (before === null || !maySee(caller, before)) return null;
     if (isFinal(before.state)) return { job: before, changed: false };
     const { job, events } = await this.store.requestCancel(id, this.clock.now());
     if (job === null) return null;

@@ -32,6 +32,8 @@ export abstract class DeliveryStore {
   abstract markFailed(jobId: string, error: string, status: number | null, nextAt: number | null): Promise<void>;
   /** When the next message is due, in epoch milliseconds; null: none is pending. */
   abstract nextDueAt(): Promise<number | null>;
+  /** Messages that are still to be delivered. */
+  abstract countPending(): Promise<number>;
   /** The message of a job; null when it has none. */
   abstract of(jobId: string): Promise<DeliveryReport | null>;
 }

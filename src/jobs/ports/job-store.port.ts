@@ -1,3 +1,4 @@
+import type { ClientBound, ClientLimit } from '../../domain/access/client-bound.js';
 import type { Degradation } from '../../domain/degradation/degradation.js';
 import type { Failure } from '../../domain/failure/failure.js';
 import type { GenerationRequest } from '../../domain/generation/generation-request.js';
@@ -15,6 +16,8 @@ export interface NewJob {
   /** `queued`, or `scheduled` when it may not begin before `runAt`. */
   readonly runAt: number | null;
   readonly createdAt: number;
+  /** As in {@link Job}. */
+  readonly trace: string | null;
 }
 
 /** The client's key for a submission, and a hash of what was submitted under it. */
@@ -33,7 +36,24 @@ export type InsertResult =
   /** The key was used before with another body. Nothing was inserted. */
   | { readonly outcome: 'conflict'; readonly jobId: string }
   /** The jobs would exceed the bound on waiting jobs. Nothing was inserted. */
-  | { readonly outcome: 'queue_full'; readonly waiting: number };
+  | { readonly outcome: 'queue_full'; readonly waiting: number }
+  /** The jobs would exceed a limit of their client, of which this much is used. Nothing was inserted. */
+  | {
+      readonly outcome: 'over_limit';
+      readonly limit: ClientLimit;
+      readonly used: number;
+      readonly max: number;
+      /** When the count begins anew, epoch milliseconds; null: when jobs end. */
+      readonly renewsAt: number | null;
+    };
+
+/** What a submission must stay within. */
+export interface SubmissionBound {
+  /** Jobs in `scheduled` and `queued` together. */
+  readonly maxWaiting: number;
+  /** Absent: the client has no limits of its own. */
+  readonly client?: ClientBound | undefined;
+}
 
 /** The right to record on a running job. A write under an outdated token changes nothing and says so. */
 export interface Claim {
@@ -110,9 +130,28 @@ export interface JobFilter {
   readonly states?: readonly JobState[];
   readonly model?: string;
   readonly priority?: Priority;
+  /** Who submitted them. */
+  readonly client?: string;
   /** Newest first; jobs with an id below this one. */
   readonly beforeId?: string;
   readonly limit: number;
+}
+
+/** Jobs that wait, of one state and class. */
+export interface WaitingClass {
+  readonly state: Extract<JobState, 'scheduled' | 'queued'>;
+  readonly priority: Priority;
+  readonly jobs: number;
+  /** When the one that waits longest was submitted, in epoch milliseconds. */
+  readonly oldestAt: number;
+}
+
+export type DatabaseKind = 'sqlite' | 'postgresql';
+
+/** The database that holds the jobs, as it tells itself. */
+export interface DatabaseEngine {
+  readonly kind: DatabaseKind;
+  readonly version: string;
 }
 
 /** Stored events that a state change wrote, for publication after the commit. */
@@ -143,12 +182,12 @@ export abstract class JobStore {
   abstract readonly isShared: boolean;
 
   /**
-   * Inserts all jobs or none. `maxWaiting` bounds the jobs in `scheduled` and `queued` together, these included; in a shared
-   * store those that are inserted at the very same moment may exceed it.
+   * Inserts all jobs or none, within the bound, these included; in a shared store those that are inserted at the very same
+   * moment may exceed `maxWaiting`. What a client used up in a span is counted here and never given back.
    */
   abstract insert(
     jobs: readonly NewJob[],
-    bound: { maxWaiting: number },
+    bound: SubmissionBound,
     idempotency: Idempotency | null,
   ): Promise<InsertResult>;
   abstract get(id: string): Promise<Job | null>;
@@ -156,6 +195,9 @@ export abstract class JobStore {
   abstract list(filter: JobFilter): Promise<readonly Job[]>;
   /** Jobs per state; every state is present. */
   abstract countByState(): Promise<Readonly<Record<JobState, number>>>;
+  /** Those of `scheduled` and `queued` by class; a class without jobs is left out. */
+  abstract countWaiting(): Promise<readonly WaitingClass[]>;
+  abstract engine(): Promise<DatabaseEngine>;
   /** Models that scheduled and queued jobs name, each once. */
   abstract waitingModels(): Promise<readonly string[]>;
   /** The submission that was made under this key, if one was; inserts nothing. */

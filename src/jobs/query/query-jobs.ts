@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
 
+import type { Caller } from '../../domain/access/caller.js';
+import { maySee } from '../../domain/access/caller.js';
 import { waitingFor } from '../../domain/job/waiting-for.js';
 import type { WaitingFor } from '../../domain/job/waiting-for.js';
 import type { Job } from '../../domain/job/job.js';
@@ -19,14 +21,17 @@ export interface JobSnapshot {
 export class QueryJobs {
   constructor(private readonly store: JobStore) {}
 
-  async get(id: string): Promise<JobSnapshot | null> {
+  /** Null: there is no such job that the caller may see. */
+  async get(id: string, caller: Caller): Promise<JobSnapshot | null> {
     const job = await this.store.get(id);
-    return job === null ? null : this.snapshot(job);
+    return job === null || !maySee(caller, job) ? null : this.snapshot(job);
   }
 
-  /** Newest first. */
-  async list(filter: JobFilter): Promise<JobSnapshot[]> {
-    return Promise.all((await this.store.list(filter)).map((job) => this.snapshot(job)));
+  /** Those the caller may see, newest first. */
+  async list(filter: Omit<JobFilter, 'client'>, { role, client }: Caller): Promise<JobSnapshot[]> {
+    if (role === 'monitor') return [];
+    const jobs = await this.store.list(role === 'operator' ? filter : { ...filter, client });
+    return Promise.all(jobs.map((job) => this.snapshot(job)));
   }
 
   async snapshot(job: Job): Promise<JobSnapshot> {

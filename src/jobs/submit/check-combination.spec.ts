@@ -19,6 +19,7 @@ function resolve(pipelineClass: string, input: Partial<GenerationInput>) {
   return resolveRequest({ prompt: 'a red circle', ...input }, models, {
     now: 0,
     webhooksEnabled: false,
+    pictureSource: { refusal: () => null },
     timeBudgetMs: null,
     drawSeed: () => '77',
   });

@@ -1,7 +1,11 @@
 import type { MaxDegradation } from '../../domain/degradation/degradation.js';
-import type { OutputFormat, SchedulerOptionValue } from '../../domain/generation/generation-request.js';
+import type {
+  MaskTransparency,
+  OutputFormat,
+  SchedulerOptionValue,
+} from '../../domain/generation/generation-request.js';
 import type { Priority } from '../../domain/job/priority.js';
-import type { Picture } from './picture.js';
+import type { Picture, PictureUrl } from './picture.js';
 
 /** What a client asked for, with the right types and nothing filled in. Every dialect is translated into this. */
 export interface GenerationInput {
@@ -20,20 +24,25 @@ export interface GenerationInput {
   readonly scheduler_options?: Readonly<Record<string, SchedulerOptionValue>>;
   readonly true_cfg_scale?: number;
   readonly num_frames?: number;
-  readonly init_image?: Picture;
-  readonly mask_image?: Picture;
+  /** An address is fetched as the request is submitted. */
+  readonly init_image?: Picture | PictureUrl;
+  readonly mask_image?: Picture | PictureUrl;
+  readonly mask_transparency?: MaskTransparency;
   readonly strength?: number;
   readonly controls?: readonly ControlInput[];
   readonly loras?: readonly LoraInput[];
   readonly ip_adapter?: IpAdapterInput;
   readonly priority?: Priority;
   readonly output_format?: OutputFormat;
+  readonly output_quality?: number;
   readonly exact?: boolean;
   readonly max_degradation?: MaxDegradation;
   /** Epoch milliseconds. */
   readonly start_by?: number;
   /** Epoch milliseconds. */
   readonly finish_by?: number;
+  /** Milliseconds from submission, as another way to say `finish_by`; the earlier of the two counts. */
+  readonly finish_within_ms?: number;
   readonly time_budget_ms?: number;
   readonly webhook?: string;
   readonly metadata?: Readonly<Record<string, string>>;
@@ -41,7 +50,7 @@ export interface GenerationInput {
 
 export interface ControlInput {
   readonly id: string;
-  readonly image: Picture;
+  readonly image: Picture | PictureUrl;
   readonly scale?: number;
   readonly start?: number;
   readonly end?: number;
@@ -54,7 +63,7 @@ export interface LoraInput {
 
 export interface IpAdapterInput {
   readonly id: string;
-  readonly image: Picture;
+  readonly image: Picture | PictureUrl;
   readonly scale?: number;
 }
 

@@ -37,6 +37,7 @@ const resolve = (input: Partial<GenerationInput>) =>
   resolveRequest({ prompt: 'a red circle', ...input }, MODELS, {
     now: 0,
     webhooksEnabled: false,
+    pictureSource: { refusal: () => null },
     timeBudgetMs: null,
     drawSeed: () => '77',
   });
@@ -51,6 +52,9 @@ describe('pictures of a request', () => {
     const { request, files } = accepted({
       init_image: png,
       mask_image: jpeg,
+      mask_transparency: 'painted',
+      output_format: 'webp',
+      output_quality: 1,
       ip_adapter: { id: 'face', image: jpeg },
       loras: [{ id: 'ink' }, { id: 'paper', weight: -4 }],
     });
@@ -59,6 +63,8 @@ describe('pictures of a request', () => {
     expect(request).toMatchObject({
       init_image: pngRef,
       mask_image: jpegRef,
+      mask_transparency: 'painted',
+      output_quality: 1,
       strength: 0.8,
       ip_adapter: { id: 'face', image: jpegRef, scale: 1 },
       loras: [
@@ -77,7 +83,17 @@ describe('pictures of a request', () => {
 
   it('leave no trace in a request without them', () => {
     const { request, files } = accepted({ controls: [], loras: [] });
-    const fields = ['init_image', 'mask_image', 'strength', 'controls', 'loras', 'ip_adapter', 'num_frames'];
+    const fields = [
+      'init_image',
+      'mask_image',
+      'mask_transparency',
+      'output_quality',
+      'strength',
+      'controls',
+      'loras',
+      'ip_adapter',
+      'num_frames',
+    ];
     expect(fields.filter((field) => field in request)).toEqual([]);
     expect(files).toEqual([]);
   });
@@ -91,6 +107,7 @@ describe('pictures of a request', () => {
     ['init_image', { model: 'refiner' }, null, { capabilities: ['image_to_image', 'inpaint'] }],
     ['init_image', { model: 'film' }, null, { capabilities: ['image_to_video'] }],
     ['mask_image', { model: 'film', init_image: png, mask_image: png }, png, { capabilities: ['image_to_video'] }],
+    ['mask_transparency', { init_image: png, mask_transparency: 'kept' }, 'kept', { with: 'mask_image' }],
     ['strength', { strength: 0.5 }, 0.5, { with: 'init_image' }],
     ['strength', { init_image: png, strength: 0 }, 0, { above: 0, max: 1 }],
     ['strength', { init_image: png, strength: 1.01 }, 1.01, { above: 0, max: 1 }],
@@ -127,6 +144,9 @@ describe('pictures of a request', () => {
     ['num_frames', { num_frames: 16 }, 16, { absent: true }],
     ['num_frames', { model: 'video', num_frames: 513 }, 513, { min: 1, max: 512 }],
     ['output_format', { output_format: 'mp4' }, 'mp4', ['png', 'webp', 'jpeg']],
+    ['output_quality', { output_quality: 90 }, 90, { absent: true }],
+    ['output_quality', { output_format: 'jpeg', output_quality: 0 }, 0, { min: 1, max: 100 }],
+    ['output_quality', { output_format: 'webp', output_quality: 101 }, 101, { min: 1, max: 100 }],
   ])('are refused with %s at fault, naming value and limit', (field, input, value, limit) => {
     const resolution = resolve(input);
     expect(resolution.ok ? [] : resolution.problems).toEqual([expect.objectContaining({ field, value, limit })]);

@@ -7,9 +7,11 @@ import { IMAGE_MEDIA_TYPES, readImageHeader } from '../../domain/generation/imag
 import type { ImageRef } from '../../domain/generation/image-ref.js';
 import type { ModelDescription } from '../../domain/generation/model-description.js';
 import type { InputFile } from '../ports/artifact-store.port.js';
+import type { PictureSource } from '../ports/picture-source.port.js';
 import { checkCombination, DEFAULT_STRENGTH } from './check-combination.js';
 import type { GenerationInput } from './generation-input.js';
 import type { Picture } from './picture.js';
+import { PictureUrl } from './picture.js';
 import type { ProblemList } from './problem-list.js';
 import { isAddOn } from './resolve-add-on.js';
 
@@ -22,7 +24,10 @@ export const MAX_IMAGE_PIXELS = 64_000_000;
 /** Largest weight of a ControlNet's residuals or an IP-Adapter's attention; above 2 pictures are noise already. */
 const MAX_SCALE = 4;
 
-type ImageFields = Pick<GenerationRequest, 'init_image' | 'mask_image' | 'strength' | 'controls' | 'ip_adapter'>;
+type ImageFields = Pick<
+  GenerationRequest,
+  'init_image' | 'mask_image' | 'mask_transparency' | 'strength' | 'controls' | 'ip_adapter'
+>;
 
 /** Fields of a request that name pictures, and the files behind them, each once. */
 export interface ResolvedImages {
@@ -30,10 +35,26 @@ export interface ResolvedImages {
   readonly files: readonly InputFile[];
 }
 
-/** Checks the pictures of a request against what they are and what the model can do with them; notes every problem. */
-export function resolveImages(input: GenerationInput, model: ModelDescription, problems: ProblemList): ResolvedImages {
+/** What is known of a picture that was not fetched: fields that name it are judged without it. */
+const NOT_FETCHED: ImageRef = { sha256: '', bytes: 0, media_type: 'image/png', width: 0, height: 0 };
+
+/**
+ * Checks the pictures of a request against what they are and what the model can do with them; notes every problem. Of
+ * addresses, whether they may be fetched: a request that names some is judged again with what they led to.
+ */
+export function resolveImages(
+  input: GenerationInput,
+  model: ModelDescription,
+  pictureSource: Pick<PictureSource, 'refusal'>,
+  problems: ProblemList,
+): ResolvedImages {
   const files = new Map<string, InputFile>();
-  const take = (field: string, picture: Picture): ImageRef => {
+  const take = (field: string, picture: Picture | PictureUrl): ImageRef => {
+    if (picture instanceof PictureUrl) {
+      const refusal = pictureSource.refusal(picture.url);
+      if (refusal !== null) problems.add(field, refusal.message, picture.shown, refusal.limit);
+      return NOT_FETCHED;
+    }
     const ref = checkedRef(field, picture, problems);
     files.set(ref.sha256, { ref, bytes: picture.bytes });
     return ref;
@@ -46,6 +67,7 @@ export function resolveImages(input: GenerationInput, model: ModelDescription, p
       strength: strengthOf(input, problems),
     }),
     ...(input.mask_image && { mask_image: take('mask_image', input.mask_image) }),
+    ...(input.mask_transparency && { mask_transparency: input.mask_transparency }),
     ...(input.controls && input.controls.length > 0 && { controls: controlsOf(input.controls, model, take, problems) }),
     ...(input.ip_adapter && { ip_adapter: ipAdapterOf(input.ip_adapter, model, take, problems) }),
   };
@@ -54,7 +76,7 @@ export function resolveImages(input: GenerationInput, model: ModelDescription, p
 
 /** What `init_image`, `mask_image` and `strength` ask for together. */
 function checkTask(input: GenerationInput, model: ModelDescription, problems: ProblemList): void {
-  const { init_image, mask_image, strength } = input;
+  const { init_image, mask_image, mask_transparency, strength } = input;
   const can = (...tasks: string[]) => tasks.some((task) => model.capabilities.includes(task));
   const { id, capabilities } = model;
   if (init_image === undefined) {
@@ -69,6 +91,8 @@ function checkTask(input: GenerationInput, model: ModelDescription, problems: Pr
     if (strength !== undefined)
       problems.add('strength', 'needs init_image, the picture it weakens', strength, { with: 'init_image' });
   }
+  if (mask_transparency !== undefined && mask_image === undefined)
+    problems.add('mask_transparency', 'needs mask_image', mask_transparency, { with: 'mask_image' });
   if (mask_image !== undefined) {
     if (!can('inpaint')) problems.add('mask_image', `the model ${id} cannot do inpaint`, mask_image, { capabilities });
   } else if (init_image !== undefined && !can('image_to_image', 'image_to_video')) {
@@ -84,7 +108,7 @@ function strengthOf({ strength }: GenerationInput, problems: ProblemList): numbe
   return strength === undefined ? DEFAULT_STRENGTH : problems.rangeAbove('strength', strength, 0, 1);
 }
 
-type Take = (field: string, picture: Picture) => ImageRef;
+type Take = (field: string, picture: Picture | PictureUrl) => ImageRef;
 
 function controlsOf(
   controls: NonNullable<GenerationInput['controls']>,

@@ -39,6 +39,7 @@ const resolve = (input: Partial<GenerationInput>) =>
   resolveRequest({ prompt: 'a red circle', ...input }, MODELS, {
     now: NOW,
     webhooksEnabled: false,
+    pictureSource: { refusal: () => null },
     timeBudgetMs: null,
     drawSeed: () => '77',
   });

@@ -1,9 +1,11 @@
-import type { GenerationRequest, OutputFormat, SchedulerOptions } from '../../domain/generation/generation-request.js';
+import { inexpressibleInComfyUi } from '../../domain/generation/comfyui-request.js';
+import type { GenerationRequest, SchedulerOptions } from '../../domain/generation/generation-request.js';
 import { maxSeed, PICTURE_FORMATS } from '../../domain/generation/generation-request.js';
 import type { ModelDescription } from '../../domain/generation/model-description.js';
 import { NOISE_SCHEDULERS, optionLimit, resolveSchedulerName } from '../../domain/generation/noise-scheduler.js';
 import { FAMILY_PROFILES } from '../../domain/generation/pipeline-family.js';
 import type { InputFile } from '../ports/artifact-store.port.js';
+import type { PictureSource } from '../ports/picture-source.port.js';
 import type { FieldProblem, GenerationInput } from './generation-input.js';
 import { ProblemList } from './problem-list.js';
 import { resolveLoras } from './resolve-add-on.js';
@@ -31,6 +33,8 @@ export interface Terms {
   /** Epoch milliseconds. */
   readonly now: number;
   readonly webhooksEnabled: boolean;
+  /** Which addresses of pictures may be fetched. */
+  readonly pictureSource: Pick<PictureSource, 'refusal'>;
   /** For requests that name none; null: no budget. */
   readonly timeBudgetMs: number | null;
   /** Asked only when no seed was given. */
@@ -88,10 +92,10 @@ export function resolveRequest(input: GenerationInput, models: Models, terms: Te
       problems.add(field, 'must lie in the future', new Date(at).toISOString(), limit);
     }
   }
-  const images = resolveImages(input, model, problems);
+  const images = resolveImages(input, model, terms.pictureSource, problems);
   const loras = resolveLoras(input.loras ?? [], model, problems);
   const trueCfgScale = resolveTrueCfgScale(input, model, problems);
-  const video = resolveVideo(input, model, problems);
+  const output = resolveOutput(input, model, problems);
   const request: GenerationRequest = {
     model: model.id,
     prompt: text('prompt', input.prompt),
@@ -116,16 +120,20 @@ export function resolveRequest(input: GenerationInput, models: Models, terms: Te
     ...(trueCfgScale !== undefined && { true_cfg_scale: trueCfgScale }),
     ...images.fields,
     ...(loras && { loras }),
-    ...video,
+    ...output,
     priority: input.priority ?? 'normal',
     exact: input.exact ?? false,
     max_degradation: input.max_degradation ?? 'reduced',
     start_by: input.start_by ?? null,
-    finish_by: input.finish_by ?? null,
+    finish_by: finishBy(input, terms.now),
     time_budget_ms: input.time_budget_ms ?? terms.timeBudgetMs,
     webhook: resolveWebhook(input.webhook, terms, problems),
     metadata: input.metadata ?? {},
   };
+  // Where workers serve the model too, they take what ComfyUI cannot.
+  for (const { field, message, value, limit } of model.isLocal ? [] : inexpressibleInComfyUi(request, model.family)) {
+    if (!problems.all.some((told) => told.field === field)) problems.add(field, message, value, limit);
+  }
   return problems.all.length > 0 ? { ok: false, problems: problems.all } : { ok: true, request, files: images.files };
 }
 
@@ -143,20 +151,27 @@ function resolveTrueCfgScale(
   return problems.range('true_cfg_scale', scale, 0, MAX_TRUE_CFG_SCALE);
 }
 
-/** File format, and frames of a video. */
-function resolveVideo(
-  { output_format, num_frames }: GenerationInput,
+/** Format and quality of the files, and frames of a video. */
+function resolveOutput(
+  { output_format, output_quality, num_frames }: GenerationInput,
   model: ModelDescription,
   problems: ProblemList,
-): { output_format: OutputFormat; num_frames?: number } {
+): Pick<GenerationRequest, 'output_format' | 'output_quality' | 'num_frames'> {
   const isVideo = ['text_to_video', 'image_to_video'].some((task) => model.capabilities.includes(task));
   const format = output_format ?? (isVideo ? 'mp4' : 'png');
   if (format === 'mp4' && !isVideo)
     problems.add('output_format', `the model ${model.id} makes pictures, not videos`, format, PICTURE_FORMATS);
-  if (num_frames === undefined) return { output_format: format };
+  if (output_quality !== undefined && format === 'png')
+    problems.add('output_quality', 'is for formats that lose something; png loses nothing', output_quality, {
+      absent: true,
+    });
+  const quality =
+    output_quality === undefined ? {} : { output_quality: problems.range('output_quality', output_quality, 1, 100) };
+  if (num_frames === undefined) return { output_format: format, ...quality };
   if (!isVideo)
     problems.add('num_frames', `the model ${model.id} makes pictures, not videos`, num_frames, { absent: true });
-  return { output_format: format, num_frames: problems.range('num_frames', num_frames, 1, MAX_NUM_FRAMES) };
+  const frames = problems.range('num_frames', num_frames, 1, MAX_NUM_FRAMES);
+  return { output_format: format, ...quality, num_frames: frames };
 }
 
 /** Class and options of the noise scheduler; problems are added to the list. Options of another class are not carried over. */
@@ -187,4 +202,9 @@ function resolveScheduler(
     if (limit !== null) problems.add(field, `must be ${limit}`, value, limit);
   }
   return { scheduler, scheduler_options: { ...implied, ...named?.options, ...input.scheduler_options } };
+}
+
+function finishBy({ finish_by, finish_within_ms }: GenerationInput, now: number): number | null {
+  if (finish_within_ms === undefined) return finish_by ?? null;
+  return Math.min(finish_by ?? Number.POSITIVE_INFINITY, now + finish_within_ms);
 }

@@ -1,4 +1,6 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -6,16 +8,18 @@ import { modelDescription, workerDescription } from '../../../test/support/api.j
 import { attemptRecord, claimer } from '../../../test/support/jobs.js';
 import { PICTURES } from '../../../test/support/pictures.js';
 import { FilesystemArtifactStore } from '../../artifacts/filesystem-artifact-store.js';
+import { InputsConfig } from '../../config/inputs.config.js';
 import { QueueConfig } from '../../config/queue.config.js';
 import { StorageConfig } from '../../config/storage.config.js';
 import { WebhooksConfig } from '../../config/webhooks.config.js';
 import type { WorkerDescription } from '../../domain/placement/worker-description.js';
 import { InProcessJobEvents } from '../../events/in-process-job-events.js';
+import { HttpPictureSource } from '../../inputs/http-picture-source.js';
 import { SqliteJobStore } from '../../persistence/sqlite/sqlite-job-store.js';
 import { ArtifactStoreUnavailableError } from '../ports/artifact-store.port.js';
 import { StoreUnavailableError } from '../ports/job-store.port.js';
 import { QueryWorkers } from '../query/query-workers.js';
-import { Picture } from './picture.js';
+import { Picture, PictureUrl } from './picture.js';
 import { SubmitJobs } from './submit-jobs.js';
 
 const PNG = Buffer.from(PICTURES['a PNG'], 'base64');
@@ -35,7 +39,7 @@ describe('SubmitJobs', () => {
     find: (id: string) => (id === shapes.id ? shapes : null),
     default: () => shapes,
   };
-  const submitJobsOver = (jobs: SqliteJobStore, events = new InProcessJobEvents()) =>
+  const submitJobsOver = (jobs: SqliteJobStore, events = new InProcessJobEvents(), inputs = new InputsConfig()) =>
     new SubmitJobs(
       jobs,
       events,
@@ -46,6 +50,7 @@ describe('SubmitJobs', () => {
       new WebhooksConfig(),
       // The embedded store has no other nodes to ask.
       new QueryWorkers(jobs, { list: () => workers }, undefined as never, { id: 'a', name: 'here' }, clock),
+      new HttpPictureSource(inputs),
     );
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'safelight-submit-'));
@@ -128,6 +133,27 @@ describe('SubmitJobs', () => {
       const result = await submitJobsOver(breaking({ written: true, isGone: true })).submit(both, 'key');
       expect(result).toEqual({ outcome: 'unknown', retryAfterSeconds: 5 });
     });
+  });
+
+  it('lets go of a picture that nobody waits for any more, and accepts nothing', async () => {
+    const origin = createServer();
+    await new Promise<void>((resolve) => origin.listen(0, '127.0.0.1', resolve));
+    const { port } = origin.address() as AddressInfo;
+    const settings = { urlsEnabled: true, allowPrivateAddresses: true, allowedPorts: [port] };
+    const fetching = submitJobsOver(store, new InProcessJobEvents(), new InputsConfig(settings));
+    const gone = new AbortController();
+    const letGo = new Promise<void>((resolve) => {
+      origin.on('request', (_request, response) => {
+        response.on('close', resolve);
+        gone.abort();
+      });
+    });
+    const input = { prompt: 'x', init_image: new PictureUrl(`http://127.0.0.1:${port}/a.png`) };
+    const result = await fetching.submit([input], 'key', { gone: gone.signal });
+    expect(result).toMatchObject({ outcome: 'invalid', problems: [{ field: 'init_image' }] });
+    await letGo;
+    expect((await store.countByState()).queued).toBe(0);
+    await new Promise((resolve) => origin.close(resolve));
   });
 
   describe('with pictures', () => {

@@ -1,23 +1,24 @@
 import type { OnModuleDestroy } from '@nestjs/common';
 import { Injectable } from '@nestjs/common';
-import type { Response } from 'express';
 
+import type { Caller } from '../../domain/access/caller.js';
 import { isFinal } from '../../domain/job/job-state.js';
 import type { Job } from '../../domain/job/job.js';
-import { CancelJob } from '../../jobs/cancel/cancel-job.js';
-import { WatchJob } from '../../jobs/watch/watch-job.js';
-import { untilClosed } from '../http/client-gone.js';
-import { unlessAway } from './unless-away.js';
+import { CancelJob } from '../cancel/cancel-job.js';
+import { unlessAway } from '../unless-away.js';
+import { WatchJob } from './watch-job.js';
 
-interface Wait {
-  readonly seconds: number;
-  /** The answer that is waited for. */
-  readonly response: Response;
+export interface Wait {
+  /** Longest time, in seconds; null: until the job is final or the client has gone. */
+  readonly seconds: number | null;
+  /** Aborts when the client that waits has gone. */
+  readonly gone: AbortSignal;
   /** Nobody can ask for the job again: it ends when its client hangs up. */
   readonly cancelWhenGone: boolean;
+  readonly caller: Caller;
 }
 
-/** Holds an answer back until its job is final. */
+/** Waits for a job on behalf of a client that holds its connection open. */
 @Injectable()
 export class WaitForJob implements OnModuleDestroy {
   /** The server closes its connections: that they end says nothing about the clients. */
@@ -33,11 +34,16 @@ export class WaitForJob implements OnModuleDestroy {
   }
 
   /** The job once it is final, or as it stands after the time, when the client has gone or when the store goes away. */
-  async outcome(job: Job, { seconds, response, cancelWhenGone }: Wait): Promise<Job> {
-    const gone = untilClosed(response);
-    const signal = AbortSignal.any([AbortSignal.timeout(seconds * 1000), gone]);
+  async outcome(job: Job, { seconds, gone, cancelWhenGone, caller }: Wait): Promise<Job> {
+    const signal = seconds === null ? gone : AbortSignal.any([AbortSignal.timeout(seconds * 1000), gone]);
     const watched = (await unlessAway(this.watchJob.untilFinal(job.id, signal))) ?? job;
-    if (!gone.aborted || this.isClosing || !cancelWhenGone || isFinal(watched.state)) return watched;
-    return (await unlessAway(this.cancelJob.cancel(job.id)))?.job ?? watched;
+    if (!gone.aborted || !cancelWhenGone) return watched;
+    return this.callOff(watched, caller);
+  }
+
+  /** Ends a job whose client has gone, unless it is we who closed the connection. The job as it stands then. */
+  async callOff(job: Job, caller: Caller): Promise<Job> {
+    if (this.isClosing || isFinal(job.state)) return job;
+    return (await unlessAway(this.cancelJob.cancel(job.id, caller)))?.job ?? job;
   }
 }

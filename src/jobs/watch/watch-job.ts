@@ -5,6 +5,7 @@ import type { JobEvent, PreviewFrame } from '../../domain/job/job-event.js';
 import type { Job } from '../../domain/job/job.js';
 import { JobEvents } from '../ports/job-events.port.js';
 import { JobStore } from '../ports/job-store.port.js';
+import { SharedReads } from './shared-reads.js';
 
 export type WatchItem =
   { readonly kind: 'event'; readonly event: JobEvent } | { readonly kind: 'preview'; readonly frame: PreviewFrame };
@@ -15,6 +16,9 @@ const REREAD_MS = 15_000;
 /** Follows jobs: what happened so far, then what happens, in order and without gaps. */
 @Injectable()
 export class WatchJob {
+  private readonly eventReads = new SharedReads<readonly JobEvent[]>();
+  private readonly jobReads = new SharedReads<Job | null>();
+
   constructor(
     private readonly store: JobStore,
     private readonly events: JobEvents,
@@ -51,7 +55,7 @@ export class WatchJob {
       let seq = options.afterSeq;
       for (;;) {
         if (signal.aborted) return;
-        const events = await this.store.eventsAfter(id, seq);
+        const events = await this.eventsAfter(id, seq);
         for (const event of events) {
           seq = event.seq;
           yield { kind: 'event', event };
@@ -87,7 +91,7 @@ export class WatchJob {
     try {
       for (;;) {
         const isLastLook = signal.aborted;
-        const job = await this.store.get(id);
+        const job = await this.read(id);
         if (job === null || isFinal(job.state) || isLastLook) return job;
         await wake.wait(REREAD_MS);
       }
@@ -96,11 +100,20 @@ export class WatchJob {
     }
   }
 
+  /** The job as it is now, read once for all who follow it. Null: there is no such job. */
+  read(id: string): Promise<Job | null> {
+    return this.jobReads.read(id, () => this.store.get(id));
+  }
+
   /** True when no further event can come. The events are read after the state: `final` is stored with it. */
   private async isOver(id: string, seq: number): Promise<boolean> {
-    const job = await this.store.get(id);
+    const job = await this.read(id);
     if (job === null) return true;
-    return isFinal(job.state) && (await this.store.eventsAfter(id, seq)).length === 0;
+    return isFinal(job.state) && (await this.eventsAfter(id, seq)).length === 0;
+  }
+
+  private eventsAfter(id: string, seq: number): Promise<readonly JobEvent[]> {
+    return this.eventReads.read(`${id} ${seq}`, () => this.store.eventsAfter(id, seq));
   }
 }
 

@@ -1,2 +1,2 @@
 /** The schema both engines are brought to; the number of the last migration. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 5;

@@ -1,6 +1,8 @@
 import { jobs } from '../migrations/0001-jobs.js';
 import { jobCount } from '../migrations/0002-job-count.postgres.js';
 import { recovery } from '../migrations/0003-recovery.js';
+import { access } from '../migrations/0004-access.js';
+import { traces } from '../migrations/0005-traces.js';
 import type { Migration } from '../migrations/migration.js';
 
 /**
@@ -17,4 +19,6 @@ export const POSTGRES_MIGRATIONS: readonly Migration[] = [
   jobs,
   jobCount,
   recovery(`(request::json ->> 'width')::bigint * (request::json ->> 'height')::bigint`, [...VACUUM, 'ANALYZE']),
+  access,
+  traces,
 ];

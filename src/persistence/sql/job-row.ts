@@ -6,7 +6,7 @@ import type { Row } from './sql-runner.js';
 /** Columns {@link jobsFrom} reads. */
 export const JOB_COLUMNS =
   'job.id, job.state, job.request, job.created_at, job.started_at, job.finished_at, job.run_at, job.cancel_requested_at, job.client, ' +
-  'job.node, job.degradations, job.solo, job.avoids, job.checkpoint, job.progress, job.artifacts, job.effective, job.failure';
+  'job.node, job.degradations, job.solo, job.avoids, job.checkpoint, job.progress, job.artifacts, job.effective, job.failure, job.trace';
 
 /** Columns {@link jobsFrom} reads. */
 export const ATTEMPT_COLUMNS =
@@ -38,6 +38,7 @@ function jobFrom(row: Row, attempts: readonly Attempt[]): Job {
     artifacts: parsed(row.artifacts) as Job['artifacts'],
     effective: parsed(row.effective) as Job['effective'],
     failure: parsed(row.failure) as Job['failure'],
+    trace: row.trace as string | null,
   };
 }
 

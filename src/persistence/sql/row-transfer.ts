@@ -16,7 +16,7 @@ const TABLES: Readonly<Record<string, readonly string[]>> = {
     ...['id', 'state', 'priority', 'model', 'request', 'sort_at', 'run_at', 'start_by', 'finish_by', 'attempt'],
     ...['lease_token', 'cancel_requested_at', 'progress', 'artifacts', 'effective', 'failure', 'created_at'],
     ...['started_at', 'finished_at', 'client', 'claimed_at', 'pixels', 'degradations', 'solo', 'avoids', 'checkpoint'],
-    'webhook',
+    ...['webhook', 'trace'],
   ],
   attempt: [
     ...['job_id', 'number', 'worker', 'device', 'started_at', 'finished_at', 'phase', 'step', 'outcome', 'failure'],

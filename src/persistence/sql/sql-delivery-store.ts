@@ -55,6 +55,14 @@ export class SqlDeliveryStore extends DeliveryStore {
     return (row?.at as number | null | undefined) ?? null;
   }
 
+  async countPending(): Promise<number> {
+    const [row] = await this.run({
+      sql: `SELECT count(*) AS n FROM webhook_delivery WHERE state = 'pending'`,
+      params: [],
+    });
+    return row?.n as number;
+  }
+
   async of(jobId: string): Promise<DeliveryReport | null> {
     const [row] = await this.run({
       sql: `SELECT ${COLUMNS}, state, next_at, last_status, last_error FROM webhook_delivery WHERE job_id = $1`,

@@ -3,7 +3,7 @@ import type { Failure } from '../../domain/failure/failure.js';
 import type { Artifact, Effective, Job, Progress, StoredCheckpoint } from '../../domain/job/job.js';
 import type { JobEvent, JobEventBody } from '../../domain/job/job-event.js';
 import { JOB_STATES, type JobState } from '../../domain/job/job-state.js';
-import type { Priority } from '../../domain/job/priority.js';
+import { PRIORITIES, type Priority, submittedAt } from '../../domain/job/priority.js';
 import {
   type Abandoned,
   type AttemptRecord,
@@ -11,6 +11,7 @@ import {
   type ClaimableModel,
   type ClaimedJob,
   type Claimer,
+  type DatabaseEngine,
   type Idempotency,
   type InsertResult,
   type JobFilter,
@@ -19,8 +20,11 @@ import {
   type NextTry,
   type Recorded,
   type RenewedClaim,
+  type SubmissionBound,
+  type WaitingClass,
 } from '../../jobs/ports/job-store.port.js';
 import { claimFrom, eventFrom, jobsFrom } from './job-row.js';
+import { limitChecks, overLimit } from './limit-checks.js';
 import type { SqlDialect } from './sql-dialect.js';
 import type { Row, SqlRunner, Statement, StatementGroup } from './sql-runner.js';
 import { requestCancel } from './statements/cancel-statements.js';
@@ -32,6 +36,7 @@ import { earlierSubmission, insertJob, rememberSubmission, stopIfFull } from './
 import {
   attemptsOf,
   COUNT_BY_STATE,
+  COUNT_WAITING,
   countAhead,
   countFinishedSince,
   firstQueued,
@@ -77,15 +82,17 @@ export class SqlJobStore extends JobStore {
 
   async insert(
     jobs: readonly NewJob[],
-    { maxWaiting }: { maxWaiting: number },
+    { maxWaiting, client }: SubmissionBound,
     idempotency: Idempotency | null,
   ): Promise<InsertResult> {
     const inserted = jobs.map(asInserted);
     const events = inserted.map(firstEvent);
     const earlier = idempotency === null ? [] : earlierSubmission(idempotency);
+    const limits = client === undefined ? [] : limitChecks(client, jobs.length);
     const { rows, stoppedAt } = await this.runner.run([
       ...earlier,
       stopIfFull(jobs.length, maxWaiting),
+      ...limits.flatMap(({ group }) => group),
       ...inserted.map(insertJob),
       ...events.map(insertFirst),
       ...(idempotency === null ? [] : rememberSubmission(inserted, idempotency)),
@@ -93,6 +100,7 @@ export class SqlJobStore extends JobStore {
     if (stoppedAt === null) return { outcome: 'inserted', jobs: inserted, events };
 
     const found = rows[stoppedAt] ?? [];
+    if (stoppedAt > earlier.length) return overLimit(limits, stoppedAt - earlier.length - 1, found[0]);
     if (idempotency === null || stoppedAt === earlier.length)
       return { outcome: 'queue_full', waiting: found[0]?.waiting as number };
     // Read once more, as of one moment, unless retention has just taken them.
@@ -125,6 +133,21 @@ export class SqlJobStore extends JobStore {
   async countByState(): Promise<Readonly<Record<JobState, number>>> {
     const counts = new Map((await this.rowsOfOne(COUNT_BY_STATE)).map(({ state, n }) => [state, n]));
     return Object.fromEntries(JOB_STATES.map((state) => [state, counts.get(state) ?? 0])) as Record<JobState, number>;
+  }
+
+  async countWaiting(): Promise<readonly WaitingClass[]> {
+    return (await this.rowsOfOne(COUNT_WAITING)).flatMap((row) => {
+      const priority = PRIORITIES[row.priority as number];
+      if (priority === undefined) return [];
+      const oldestAt = submittedAt(priority, row.sort_at as number);
+      return [{ state: row.state as WaitingClass['state'], priority, jobs: row.n as number, oldestAt }];
+    });
+  }
+
+  async engine(): Promise<DatabaseEngine> {
+    const { kind, version } = this.dialect;
+    const [row] = await this.rowsOfOne({ sql: `SELECT ${version} AS version`, params: [] });
+    return { kind, version: row?.version as string };
   }
 
   async countFinishedSince(since: number): Promise<number> {
@@ -282,7 +305,7 @@ function submissionFrom(jobs: readonly Row[], attempts: readonly Row[], requestH
   return { outcome: 'existing', jobs: jobsFrom(jobs, attempts) };
 }
 
-function asInserted({ id, request, client, runAt, createdAt }: NewJob): Job {
+function asInserted({ id, request, client, runAt, createdAt, trace }: NewJob): Job {
   return {
     id,
     state: runAt === null ? 'queued' : 'scheduled',
@@ -303,6 +326,7 @@ function asInserted({ id, request, client, runAt, createdAt }: NewJob): Job {
     artifacts: [],
     effective: null,
     failure: null,
+    trace,
   };
 }
 

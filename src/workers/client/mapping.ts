@@ -95,6 +95,7 @@ export function footprintFromWire(facts: pb.ModelFacts, device: Device): Omit<Mo
     deviceKind: device.kind,
     dtype: facts.dtype,
     weightsBytes: Number(facts.weightsBytes),
+    ...(facts.weightsSha256 === '' ? {} : { weightsSha256: facts.weightsSha256 }),
     components: Object.fromEntries(facts.components.map(({ name, weightsBytes }) => [name, Number(weightsBytes)])),
     phases: facts.footprints.flatMap(phaseFootprintFromWire),
   };

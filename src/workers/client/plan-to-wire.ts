@@ -47,7 +47,7 @@ export function planToWire(plan: ExecutionPlan): pb.ExecutionPlan {
     output: {
       stagingDir: plan.stagingDir,
       format: OUTPUT_FORMATS[plan.outputFormat],
-      quality: 0,
+      quality: plan.outputQuality ?? 0,
       metadata: { ...plan.fileMetadata },
     },
     batching: { solo: plan.solo, maxImages: plan.maxImages ?? 0, exact: plan.exact },
@@ -93,10 +93,12 @@ function modelToWire(model: PlannedModel): pb.ModelSpec {
   };
 }
 
-function inputsToWire({ initImage, maskImage, strength, controls, ipAdapter }: PlannedInputs): pb.Inputs {
+function inputsToWire(inputs: PlannedInputs): pb.Inputs {
+  const { initImage, maskImage, maskTransparencyPainted, strength, controls, ipAdapter } = inputs;
   return {
     initImage: initImage ?? '',
     maskImage: maskImage ?? '',
+    maskTransparencyPainted,
     strength: strength ?? 0,
     controls: controls.map((control) => ({ ...control })),
     ipAdapter: ipAdapter ?? undefined,

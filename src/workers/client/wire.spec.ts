@@ -29,10 +29,12 @@ describe('a plan on the wire', () => {
       {
         exact: true,
         output_format: 'mp4',
+        output_quality: 70,
         num_frames: 16,
         true_cfg_scale: 4,
         init_image: image('init'),
         mask_image: image('mask'),
+        mask_transparency: 'painted',
         strength: 0.5,
         controls: [{ id: 'canny', image: image('edges'), scale: 0.7, start: 0.25, end: 0.75 }],
         loras: [
@@ -69,11 +71,12 @@ describe('a plan on the wire', () => {
         fuseProjections: true,
       },
       sampling: { trueCfgScale: 4, numFrames: 16 },
-      output: { format: pb.OutputFormat.OUTPUT_FORMAT_MP4 },
+      output: { format: pb.OutputFormat.OUTPUT_FORMAT_MP4, quality: 70 },
       batching: { solo: false, exact: true },
       inputs: {
         initImage: '/inputs/init',
         maskImage: '/inputs/mask',
+        maskTransparencyPainted: true,
         strength: 0.5,
         controls: [
           { id: 'canny', source: '/controlnets/canny', image: '/inputs/edges', scale: 0.7, start: 0.25, end: 0.75 },
@@ -103,7 +106,15 @@ describe('a plan on the wire', () => {
       model: { dtype: '', variant: '', config: '', quantization: undefined, compile: false },
       sampling: { trueCfgScale: 0, numFrames: 0 },
       batching: { solo: false, exact: false },
-      inputs: { initImage: '', maskImage: '', strength: 0, controls: [], ipAdapter: undefined },
+      output: { quality: 0 },
+      inputs: {
+        initImage: '',
+        maskImage: '',
+        maskTransparencyPainted: false,
+        strength: 0,
+        controls: [],
+        ipAdapter: undefined,
+      },
       loras: [],
       memory: { residency: {}, vaeSlicing: false, vaeTiling: pb.Tiling.TILING_UNSPECIFIED, attentionSlicing: false },
     });

@@ -9,6 +9,7 @@ import { failure } from '../../domain/failure/failure.js';
 import type { ExecutionPlan } from '../../domain/generation/execution-plan.js';
 import type { Device } from '../../domain/placement/device.js';
 import type { ModelFootprint } from '../../domain/placement/footprint.js';
+import { attemptFields } from '../../telemetry/attempt-fields.js';
 import type { WorkerHealth } from '../client/mapping.js';
 import type { LoadableModel } from '../client/plan-to-wire.js';
 import { CancelOverdueError, WorkerClient } from '../client/worker-client.js';
@@ -139,7 +140,8 @@ export class WorkerLife {
       }
     } catch (error) {
       if (error instanceof CancelOverdueError) {
-        this.options.log.warn({ err: error, attempt: plan.attemptId }, 'the worker takes no other until it lets go');
+        const fields = { err: error, ...attemptFields(plan.attemptId) };
+        this.options.log.warn(fields, 'the worker takes no other until it lets go');
         yield { type: 'cancelled' };
       } else yield { type: 'failed', failure: await this.explain(attempt, error) };
     } finally {

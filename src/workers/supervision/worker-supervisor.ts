@@ -7,6 +7,7 @@ import type { Device } from '../../domain/placement/device.js';
 import type { WorkerDescription, WorkerMemory } from '../../domain/placement/worker-description.js';
 import type { WorkerState } from '../../domain/placement/worker-state.js';
 import { canWorkerMove, takesAttempts } from '../../domain/placement/worker-state.js';
+import { attemptFields } from '../../telemetry/attempt-fields.js';
 import type { WorkerHealth } from '../client/mapping.js';
 import { unreturnedMessage } from './memory-return.js';
 import { ModelMemory } from './model-memory.js';
@@ -136,7 +137,7 @@ export class WorkerSupervisor implements ReadyWorker {
     try {
       return (await this.life?.suspend(attemptId)) ?? false;
     } catch (error) {
-      this.options.log.debug({ err: error, attempt: attemptId }, 'an attempt could not be suspended');
+      this.options.log.debug({ err: error, ...attemptFields(attemptId) }, 'an attempt could not be suspended');
       return false;
     }
   }
@@ -145,7 +146,7 @@ export class WorkerSupervisor implements ReadyWorker {
     try {
       await this.life?.setPreviews(attemptId, intervalMs);
     } catch (error) {
-      this.options.log.debug({ err: error, attempt: attemptId }, 'previews could not be switched');
+      this.options.log.debug({ err: error, ...attemptFields(attemptId) }, 'previews could not be switched');
     }
   }
 

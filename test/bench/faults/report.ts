@@ -1,6 +1,7 @@
 import type { Machine } from '../support/machine.js';
 import { machineLine } from '../support/machine.js';
 import { quantile, rounded } from '../support/statistics.js';
+import { snapshotText } from '../support/system-snapshot.js';
 import { markdownTable } from '../support/table.js';
 import type { StormOptions } from './options.js';
 import type { Storms } from './run-storms.js';
@@ -42,8 +43,7 @@ export function stormText(storms: Storms, options: StormOptions, machine: Machin
     row('left over', ({ leftovers }) => listOf(leftovers)),
     row('seconds', ({ seconds }) => Math.round(seconds)),
   ];
-  const versions = reports[0]?.versions ?? {};
-  const { torch = '?', python = '?' } = versions;
+  const system = reports[0]?.system;
   return [
     `Seed ${options.seed}, a fault every ${options.faultEveryMs / 1000} s on average.`,
     '',
@@ -54,7 +54,8 @@ export function stormText(storms: Storms, options: StormOptions, machine: Machin
     ...reports.flatMap(({ nodes, impossible }) =>
       Object.entries(impossible).map(([name, reason]) => `Not thrown at ${nodes} node(s): ${name} (${reason}).`),
     ),
-    machineLine(machine, { python, torch }),
+    machineLine(machine),
+    ...(system === undefined ? [] : ['', snapshotText(system)]),
   ]
     .join('\n')
     .replaceAll(/\n{3,}/g, '\n\n');

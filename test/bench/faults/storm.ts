@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { eventually } from '../../support/signals.js';
 import type { Dice } from '../support/dice.js';
 import { diceOf } from '../support/dice.js';
+import type { SystemSnapshot } from '../support/system-snapshot.js';
+import { systemSnapshot } from '../support/system-snapshot.js';
 import { Cluster } from './cluster.js';
 import type { ThrownFault } from './fault.js';
 import { GoodClient } from './good-client.js';
@@ -41,7 +43,8 @@ export interface StormReport {
   readonly seconds: number;
   /** Faults that could not be thrown, with the reason. */
   readonly impossible: Readonly<Record<string, string>>;
-  readonly versions: Readonly<Record<string, string>>;
+  /** Of the first node, in the calm. */
+  readonly system: SystemSnapshot;
 }
 
 /** The calm: references first, drawn one at a time, then the same load without faults. */
@@ -51,7 +54,7 @@ export async function calm(
   folder: string,
   known: References | null,
   tell: (line: string) => void,
-): Promise<{ readonly references: References; readonly goodput: number; readonly versions: Record<string, string> }> {
+): Promise<{ readonly references: References; readonly goodput: number; readonly system: SystemSnapshot }> {
   const cluster = await Cluster.start({ nodes, folder, faultRules: '', restartDatabase: null });
   try {
     const dice = diceOf(options.seed).for('calm');
@@ -66,8 +69,7 @@ export async function calm(
     await load.settle(SETTLE_MS);
     const seconds = (Date.now() - beganAt) / 1000;
     const succeeded = [...load.final.values()].filter((job) => job?.state === 'succeeded').length;
-    const [worker] = await cluster.nodes[0]!.workers();
-    return { references, goodput: succeeded / seconds, versions: { ...worker?.versions } };
+    return { references, goodput: succeeded / seconds, system: await systemSnapshot(cluster.nodes[0]!.url!) };
   } finally {
     await cluster.remove();
   }
@@ -132,7 +134,7 @@ export async function storm(
       serverErrors: client.serverErrors,
       seconds: (Date.now() - beganAt) / 1000,
       impossible: impossibleFaults(cluster, options.faults),
-      versions: before.versions,
+      system: before.system,
     };
   } finally {
     keepLogs(cluster, folder);

@@ -1,4 +1,5 @@
 import { median, quantile } from '../support/statistics.js';
+import type { SystemSnapshot } from '../support/system-snapshot.js';
 import { latencyAlone, latencyAtRate, latencyStreamed } from './latency.js';
 import type { StoreKind } from './null-server.js';
 import { NullServer } from './null-server.js';
@@ -21,6 +22,8 @@ export interface Figures extends QueuedFigures {
   readonly streamed: Percentiles;
   readonly perSecond16: number;
   readonly perSecond64: number;
+  /** Of the server that was measured. */
+  readonly system: SystemSnapshot;
 }
 
 /** `quick` only shows that it runs. */
@@ -34,7 +37,9 @@ export async function measure(store: StoreKind, quick: boolean, tell: (line: str
   const streamed: Percentiles[] = [];
   const perSecond16: number[] = [];
   const perSecond64: number[] = [];
+  let system: SystemSnapshot;
   try {
+    system = await server.systemSnapshot();
     for (let repeat = 1; repeat <= repeats; repeat += 1) {
       tell(`${store}: latency, ${repeat} of ${repeats}`);
       alone.push(percentiles(await latencyAlone(server, calls)));
@@ -55,6 +60,7 @@ export async function measure(store: StoreKind, quick: boolean, tell: (line: str
     streamed: middle(streamed),
     perSecond16: median(perSecond16),
     perSecond64: median(perSecond64),
+    system,
     ...queued,
   };
 }

@@ -6,6 +6,7 @@ import { endOnSignals } from '../support/at-exit.js';
 import { describeMachine, machineLine } from '../support/machine.js';
 import { progressLine } from '../support/progress-line.js';
 import { publish } from '../support/publish.js';
+import { snapshotText } from '../support/system-snapshot.js';
 import type { Figures } from './figures.js';
 import { measure } from './figures.js';
 import { overheadText } from './report.js';
@@ -37,7 +38,9 @@ async function run(): Promise<void> {
   const figures: Partial<Record<StoreKind, Figures>> = {};
   for (const store of stores) figures[store] = await measure(store, values.quick, progress.tell).finally(progress.end);
   const skipped = wanted.length > stores.length ? [`Without PostgreSQL: ${NO_POSTGRES}.`] : [];
-  const text = [overheadText(figures), ...skipped, machineLine(machine)].join('\n\n');
+  const [first] = Object.values(figures);
+  const measuredWith = first === undefined ? [] : [snapshotText(first.system)];
+  const text = [overheadText(figures), ...skipped, machineLine(machine), ...measuredWith].join('\n\n');
   console.log(`\n${text}`);
   if (values.report !== undefined) writeFileSync(values.report, JSON.stringify({ machine, figures }, null, 2));
   if (values.publish) publish(PAGE, 'overhead', text);

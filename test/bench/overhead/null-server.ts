@@ -5,6 +5,8 @@ import { join, resolve } from 'node:path';
 import type { TestDatabase } from '../../support/postgres.js';
 import { newDatabase } from '../../support/postgres.js';
 import { NodeProcess } from '../support/node-process.js';
+import type { SystemSnapshot } from '../support/system-snapshot.js';
+import { systemSnapshot } from '../support/system-snapshot.js';
 import { liveHeapBytes } from './live-heap.js';
 
 export type StoreKind = 'embedded' | 'postgresql';
@@ -47,6 +49,10 @@ export class NullServer {
     await node.start();
     if (works) await node.ready();
     return new NullServer(node, folder, database);
+  }
+
+  systemSnapshot(): Promise<SystemSnapshot> {
+    return systemSnapshot(this.url);
   }
 
   /** Resident bytes of the server process; Linux only, 0 elsewhere. */

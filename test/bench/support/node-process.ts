@@ -14,7 +14,8 @@ export interface NodeSettings {
   readonly dataDir: string;
   /** What goes into its `safelight.yaml`. */
   readonly config: Readonly<Record<string, unknown>>;
-  readonly env: Readonly<Record<string, string>>;
+  /** Undefined takes a variable away that it would have. */
+  readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 export interface WorkerJson {

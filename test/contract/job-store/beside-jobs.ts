@@ -61,8 +61,10 @@ export function describeBesideJobs(harness: StoreHarness): void {
     it('is done with one that was delivered', async () => {
       const id = await owedMessage();
       const [taken] = await deliveries().takeDue(NOON, MINUTE, 10);
+      expect(await deliveries().countPending()).toBe(1);
       await deliveries().markDelivered(id, 204);
 
+      expect(await deliveries().countPending()).toBe(0);
       expect(taken).toEqual({ jobId: id, url: HOOK, messageId: `msg_${id}`, tries: 0, createdAt: NOON });
       expect(await deliveries().of(id)).toMatchObject({ state: 'delivered', tries: 1, nextAt: null, lastStatus: 204 });
       expect(await due(NOON + 60 * MINUTE)).toEqual([]);

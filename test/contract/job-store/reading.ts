@@ -84,6 +84,31 @@ export function describeReading(harness: StoreHarness): void {
       expect(await harness.store.countByState()).toEqual({ ...none, scheduled: 1, queued: 1, running: 1 });
     });
 
+    it('counts those that wait by class, and since when', async () => {
+      expect(await harness.store.countWaiting()).toEqual([]);
+
+      await submit(
+        newJob({ request: { priority: 'low' }, createdAt: NOON + 2 }),
+        newJob({ request: { priority: 'low' }, createdAt: NOON + 1 }),
+        newJob({ request: { priority: 'urgent' } }),
+        newJob({ request: { priority: 'high' }, runAt: NOON + MINUTE, createdAt: NOON + 3 }),
+      );
+      await claim();
+
+      const waiting = await harness.store.countWaiting();
+      expect(waiting.toSorted((one, other) => one.oldestAt - other.oldestAt)).toEqual([
+        { state: 'queued', priority: 'low', jobs: 2, oldestAt: NOON + 1 },
+        { state: 'scheduled', priority: 'high', jobs: 1, oldestAt: NOON + 3 },
+      ]);
+    });
+
+    it('tells which database it is', async () => {
+      const { kind, version } = await harness.store.engine();
+
+      expect(['sqlite', 'postgresql']).toContain(kind);
+      expect(version).toMatch(/^\d+\.\d+/);
+    });
+
     it('counts what was finished since a time, and not what was called off', async () => {
       await inState.succeeded();
       await inState.failed();

@@ -35,6 +35,7 @@ export function describeSubmitting(harness: StoreHarness): void {
         artifacts: [],
         effective: null,
         failure: null,
+        trace: null,
       };
       const event: JobEvent = {
         jobId: job.id,
@@ -45,6 +46,14 @@ export function describeSubmitting(harness: StoreHarness): void {
       expect(result).toEqual({ outcome: 'inserted', jobs: [job], events: [event] });
       expect(await harness.store.get(job.id)).toEqual(job);
       expect(await harness.store.eventsAfter(job.id, 0)).toEqual([event]);
+    });
+
+    it('keeps the trace of the request with the job', async () => {
+      const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+      const { id } = await submitOne({ trace });
+
+      expect((await mustGet(id)).trace).toBe(trace);
+      expect((await claim()).job.trace).toBe(trace);
     });
 
     it('schedules a job that may not begin yet', async () => {

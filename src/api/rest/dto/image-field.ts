@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { Picture } from '../../../jobs/submit/picture.js';
+import { Picture, PictureUrl } from '../../../jobs/submit/picture.js';
 import { MAX_IMAGE_BYTES } from '../../../jobs/submit/resolve-images.js';
 
 /** `data:image/png;base64,`; what it says of the type is not believed, the bytes tell. */
@@ -8,30 +8,33 @@ const DATA_URL = /^data:[^,]{0,200};base64,/i;
 
 const URL_SCHEME = /^[a-z][a-z0-9+.-]{0,30}:\/\//i;
 
+const WEB_ADDRESS = /^https?:\/\//i;
+
 /** Base64 in lines of 76, as many tools write it, is up to 2.7 % longer than in one; a data: URL has some words before it. */
 const MAX_TEXT_CHARS = Math.ceil((MAX_IMAGE_BYTES * 4) / 3) * 1.05;
 
-/** A picture inside of JSON. Its kind and size are checked with the model at hand, later. */
+/** A picture inside of JSON, or its address. Its kind and size are checked with the model at hand, later. */
 export function image(description: string) {
   return z
     .string()
     .transform((text, context) => {
       const read = readImage(text);
-      if (read instanceof Picture) return read;
+      if (read instanceof Picture || read instanceof PictureUrl) return read;
       context.addIssue({ code: 'custom', message: read.message, params: { limit: read.limit } });
       return z.NEVER;
     })
     .meta({
       contentEncoding: 'base64',
-      description: `${description} PNG, JPEG or WebP, in base64 or as a \`data:\` URL; at most 20 MiB and 64 megapixels.`,
+      description: `${description} PNG, JPEG or WebP, in base64 or as a \`data:\` URL; at most 20 MiB and 64 megapixels. With the setting \`inputs.urls_enabled\` also its http or https address.`,
     });
 }
 
 const FORM = { encoding: 'base64, or a data: URL with ;base64', max_bytes: MAX_IMAGE_BYTES };
 
-function readImage(text: string): Picture | { message: string; limit: unknown } {
-  if (URL_SCHEME.test(text))
-    return { message: 'is fetched from nowhere in this version: send the picture itself, in base64', limit: FORM };
+function readImage(text: string): Picture | PictureUrl | { message: string; limit: unknown } {
+  // Whether addresses are fetched at all is a setting, which is judged by with the rest of the request.
+  if (WEB_ADDRESS.test(text)) return new PictureUrl(text);
+  if (URL_SCHEME.test(text)) return { message: 'must be base64, or an http or https address', limit: FORM };
   if (text.length > MAX_TEXT_CHARS)
     return { message: `must have at most ${MAX_IMAGE_BYTES} bytes`, limit: { max_bytes: MAX_IMAGE_BYTES } };
   if (/^data:/i.test(text) && !DATA_URL.test(text)) return { message: 'must be a data: URL with ;base64', limit: FORM };

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { FIDELITIES, MAX_DEGRADATIONS } from '../../../domain/degradation/degradation.js';
 import { FAILURE_KINDS } from '../../../domain/failure/failure-kind.js';
-import { OUTPUT_FORMATS } from '../../../domain/generation/generation-request.js';
+import { MASK_TRANSPARENCIES, OUTPUT_FORMATS } from '../../../domain/generation/generation-request.js';
 import { IMAGE_MEDIA_TYPES } from '../../../domain/generation/image-header.js';
 import { ATTEMPT_OUTCOMES } from '../../../domain/job/job.js';
 import { JOB_STATES } from '../../../domain/job/job-state.js';
@@ -108,12 +108,14 @@ export const ResolvedRequestSchema = z.object({
   num_frames: z.int().optional(),
   init_image: ImageRefSchema.optional().describe('What became of the picture; its bytes are not sent back.'),
   mask_image: ImageRefSchema.optional(),
+  mask_transparency: z.enum(MASK_TRANSPARENCIES).optional(),
   strength: z.number().optional(),
   controls: z.array(ControlSchema).optional(),
   loras: z.array(LoraSchema).optional(),
   ip_adapter: IpAdapterSchema.optional(),
   priority: z.enum(PRIORITIES),
   output_format: z.enum(OUTPUT_FORMATS),
+  output_quality: z.int().optional(),
   exact: z.boolean(),
   max_degradation: z.enum(MAX_DEGRADATIONS),
   start_by: time.nullable(),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { MAX_DEGRADATIONS } from '../../../domain/degradation/degradation.js';
-import { OUTPUT_FORMATS } from '../../../domain/generation/generation-request.js';
+import { MASK_TRANSPARENCIES, OUTPUT_FORMATS } from '../../../domain/generation/generation-request.js';
 import { PRIORITIES } from '../../../domain/job/priority.js';
 import { boundedMap, dateTime, seed, text } from './field-types.js';
 import { image } from './image-field.js';
@@ -72,6 +72,12 @@ export const JobSubmission = z
     mask_image: image(
       'White is painted anew, black stays. Needs `init_image`, and a model that can do `inpaint`.',
     ).optional(),
+    mask_transparency: z
+      .enum(MASK_TRANSPARENCIES)
+      .optional()
+      .describe(
+        'What the mask means where it is transparent: `kept`, as where it is black; `painted`, anew, whatever its colours, and where it is opaque the picture stays. Only with `mask_image`; absent: kept.',
+      ),
     strength: z
       .number()
       .optional()
@@ -94,6 +100,12 @@ export const JobSubmission = z
       .enum(OUTPUT_FORMATS)
       .optional()
       .describe('Absent: mp4 for models that make video, which alone can write it; else png.'),
+    output_quality: z
+      .int()
+      .optional()
+      .describe(
+        "Of the files, 1 to 100, where the format loses something: not for png. Absent: 90; the codec's own for mp4.",
+      ),
     exact: z
       .boolean()
       .optional()

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { PIPELINE_FAMILIES } from '../../../domain/generation/pipeline-family.js';
 
-export const ModelSchema = z.object({
+const ModelFacts = z.object({
   id: z.string(),
   family: z.enum(PIPELINE_FAMILIES),
   ready: z.boolean().describe('True while a worker takes work: a request for it would be run now.'),
@@ -19,6 +19,18 @@ export const ModelSchema = z.object({
   ip_adapters: z.array(z.string()).describe('Ids that `ip_adapter` of a request may name.'),
 });
 
-export const ModelListSchema = z.object({ data: z.array(ModelSchema) });
+/** A model, and what OpenAI's clients look for in one. */
+export const ModelSchema = z.object({
+  id: z.string(),
+  object: z.literal('model'),
+  created: z.int().describe('Since when this node serves it, in seconds since 1970.'),
+  owned_by: z.literal('safelight').describe('Who serves it.'),
+  aliases: z.array(z.string()).describe('Other names that a request may use for it.'),
+  ...ModelFacts.omit({ id: true }).shape,
+});
 
-export type ModelView = z.input<typeof ModelSchema>;
+export const ModelListSchema = z.object({ object: z.literal('list'), data: z.array(ModelSchema) });
+
+export type ModelView = z.input<typeof ModelFacts>;
+export type ModelAnswer = z.input<typeof ModelSchema>;
+export type ModelListAnswer = z.input<typeof ModelListSchema>;

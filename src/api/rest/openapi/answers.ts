@@ -26,11 +26,15 @@ export function AnswersJson(
   return applyDecorators(ApiResponse({ status, description, content, headers: described }));
 }
 
+/** Types whose bodies are more than text or bytes. */
+const STRUCTURED: ReadonlySet<string> = new Set(['application/json', 'text/event-stream']);
+
 /** Documents an answer of another type, or one without a body. */
 export function Answers(status: number, description: string, mediaTypes: readonly string[] = []): Decorator {
   if (mediaTypes.length === 0) return applyDecorators(ApiResponse({ status, description }));
-  const schema = { type: 'string' as const };
-  const content = Object.fromEntries(mediaTypes.map((type) => [type, { schema }] as const));
+  // A schema of JSON says what the value is, not that it is text; one of a stream would be that of each event.
+  const entryOf = (type: string) => (STRUCTURED.has(type) ? {} : { schema: { type: 'string' as const } });
+  const content = Object.fromEntries(mediaTypes.map((type) => [type, entryOf(type)] as const));
   return applyDecorators(ApiResponse({ status, description, content }));
 }
 

@@ -1,11 +1,14 @@
 import { z } from 'zod';
 
+import { A1111_COMPONENTS } from '../../a1111/dto/components.js';
 import { ERROR_CODES } from '../../http/error-codes.js';
+import { PREDECESSOR_COMPONENTS } from '../../predecessors/dto.js';
 import { DebugSchema } from '../dto/debug-schemas.js';
 import { JobBatchSchema, JobListSchema, JobSchema } from '../dto/job-schemas.js';
 import { BatchSubmission, JobSubmission } from '../dto/job-submission.js';
 import { ModelListSchema, ModelSchema } from '../dto/model-schemas.js';
 import { NodeSchema } from '../dto/node-schemas.js';
+import { SystemSchema } from '../dto/system-schemas.js';
 import { ReadinessSchema, WorkerListSchema, WorkerSchema } from '../dto/worker-schemas.js';
 
 const ProblemSchema = z
@@ -40,8 +43,11 @@ const COMPONENTS = {
   Worker: WorkerSchema,
   WorkerList: WorkerListSchema,
   Node: NodeSchema,
+  System: SystemSchema,
   Readiness: ReadinessSchema,
   Problem: ProblemSchema,
+  ...A1111_COMPONENTS,
+  ...PREDECESSOR_COMPONENTS,
 } as const;
 
 export type ComponentName = keyof typeof COMPONENTS;

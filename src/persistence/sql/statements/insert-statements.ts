@@ -37,10 +37,10 @@ export function stopIfFull(count: number, maxWaiting: number): Statement {
   };
 }
 
-export function insertJob({ id, state, request, client, runAt, createdAt }: Job): Statement {
+export function insertJob({ id, state, request, client, runAt, createdAt, trace }: Job): Statement {
   return {
-    sql: `INSERT INTO job (id, state, priority, model, request, sort_at, run_at, start_by, finish_by, created_at, client, pixels, webhook)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+    sql: `INSERT INTO job (id, state, priority, model, request, sort_at, run_at, start_by, finish_by, created_at, client, pixels, webhook, trace)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
     params: [
       id,
       state,
@@ -55,6 +55,7 @@ export function insertJob({ id, state, request, client, runAt, createdAt }: Job)
       client,
       request.width * request.height,
       request.webhook,
+      trace,
     ],
   };
 }

@@ -7,6 +7,16 @@ import type { SqlValue, Statement, StatementGroup } from '../sql-runner.js';
 
 export const COUNT_BY_STATE: Statement = { sql: 'SELECT state, n FROM job_count', params: [] };
 
+/** Each half is one walk through an index; that of queued jobs holds all that is asked for. */
+export const COUNT_WAITING: Statement = {
+  sql: `SELECT 'queued' AS state, priority, count(*) AS n, min(sort_at) AS sort_at FROM job
+    WHERE state = 'queued' AND priority >= 0 GROUP BY priority
+    UNION ALL
+    SELECT 'scheduled' AS state, priority, count(*) AS n, min(sort_at) AS sort_at FROM job
+    WHERE state = 'scheduled' GROUP BY priority`,
+  params: [],
+};
+
 export const WAITING_MODELS: Statement = {
   sql: "SELECT DISTINCT model FROM job WHERE state IN ('scheduled', 'queued')",
   params: [],
@@ -77,12 +87,13 @@ export function page(filter: JobFilter): StatementGroup {
  * One page is cut out of each wanted state and the pages are merged, so that a page costs the same however many jobs are
  * kept: an index gives each state in order, while no index gives several of them in order.
  */
-function pageIds({ states, model, priority, beforeId, limit }: JobFilter): { sql: string; params: SqlValue[] } {
+function pageIds({ states, model, priority, client, beforeId, limit }: JobFilter): { sql: string; params: SqlValue[] } {
   const params: SqlValue[] = [];
   const placeholder = (value: SqlValue) => `$${params.push(value)}`;
   const conditions: string[] = [];
   if (model !== undefined) conditions.push(`model = ${placeholder(model)}`);
   if (priority !== undefined) conditions.push(`priority = ${placeholder(priorityRank(priority))}`);
+  if (client !== undefined) conditions.push(`client = ${placeholder(client)}`);
   if (beforeId !== undefined) conditions.push(`id < ${placeholder(beforeId)}`);
   const end = `ORDER BY id DESC LIMIT ${placeholder(limit)}`;
 

@@ -1,0 +1,14 @@
+/** Fields of the REST resource that are called otherwise here. All others have the same name. */
+const RENAMED: Readonly<Record<string, string>> = {
+  time_budget_ms: 'time_budget',
+  'Idempotency-Key': 'idempotency_key',
+  state: 'states',
+  limit: 'page_size',
+  cursor: 'page_token',
+};
+
+/** A field of a problem, such as `requests[0].time_budget_ms`, by the name it has in the messages. */
+export function fieldName(field: string): string {
+  const at = field.lastIndexOf('.') + 1;
+  return field.slice(0, at) + (RENAMED[field.slice(at)] ?? field.slice(at));
+}

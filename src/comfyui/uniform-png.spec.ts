@@ -1,0 +1,39 @@
+import { PICTURES, pngOf } from '../../test/support/pictures.js';
+import { withTexts } from './png-text.js';
+import { isUniformPng } from './uniform-png.js';
+
+describe('whether a PNG is of one colour', () => {
+  it('is told by all of its pixels', async () => {
+    expect(await isUniformPng(pngOf(7, 5, () => [9, 8, 7]))).toBe(true);
+    expect(await isUniformPng(pngOf(7, 5, (x, y) => [9, 8, x === 6 && y === 4 ? 6 : 7]))).toBe(false);
+    expect(await isUniformPng(pngOf(7, 5, (x) => [x, 8, 7]))).toBe(false);
+  });
+
+  it('is told of one that another program wrote, with filters of its own', async () => {
+    // Pillow's picture is red all over.
+    expect(await isUniformPng(Buffer.from(PICTURES['a PNG'], 'base64'))).toBe(true);
+  });
+
+  it('is not told of what is damaged or no PNG', async () => {
+    const png = pngOf(7, 5, () => [9, 8, 7]);
+    expect(await isUniformPng(png.subarray(0, -3))).toBeNull();
+    expect(await isUniformPng(Buffer.from('a text that is long enough to be read'))).toBeNull();
+  });
+});
+
+describe('the texts of a PNG', () => {
+  it('are ours in place of its own, and its pixels as they were', () => {
+    const png = pngOf(3, 3, () => [1, 2, 3]);
+    const once = withTexts(png, { prompt: 'ä lake', job: '1' });
+    const twice = withTexts(once!, { prompt: 'other' });
+    expect(once?.includes('ä lake')).toBe(true);
+    expect(twice?.includes('ä lake')).toBe(false);
+    expect(withTexts(twice!, {})).toEqual(png);
+  });
+
+  it('are not written into what is damaged', () => {
+    const png = pngOf(3, 3, () => [1, 2, 3]);
+    expect(withTexts(png.subarray(0, -1), {})).toBeNull();
+    expect(withTexts(Buffer.from('none'), {})).toBeNull();
+  });
+});
