@@ -1,16 +1,18 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { execa } from 'execa';
 
 import { readPng } from '../support/png.js';
 import { eventually, killGroup } from '../support/signals.js';
 
-/** The shell blocks of the README, in their order. */
-const BLOCKS = [...readFileSync('README.md', 'utf8').matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block]) =>
-  block!.trim(),
-);
+/** The blocks of the README in a language, in their order. */
+const blocksIn = (language: string) =>
+  [...readFileSync('README.md', 'utf8').matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'gms'))].map(
+    ([, block]) => block!.trim(),
+  );
+const BLOCKS = blocksIn('sh');
 const block = (beginning: string): string => {
   const found = BLOCKS.find((each) => each.startsWith(beginning));
   if (found === undefined) throw new Error(`the README has no block that begins with ${beginning}`);
@@ -81,6 +83,49 @@ describe('the README', () => {
     }
   });
 
+  it('is spoken to by every client it shows', async () => {
+    const env = environment();
+    const server = execa(block('npm start'), { shell: true, env, reject: false, detached: true });
+    try {
+      const { url, grpc, pid } = await eventually('the server listens', () => announced(dataDir));
+      const here = (text: string) =>
+        text
+          .replaceAll('http://127.0.0.1:8720', url)
+          .replaceAll('port=8720', `port=${new URL(url).port}`)
+          .replaceAll('127.0.0.1:8721', grpc);
+      const python = async (code: string) => {
+        const file = join(dataDir, 'example.py');
+        writeFileSync(file, here(code));
+        const options = { cwd: dataDir, env: { PYTHONPATH: resolve('proto') } };
+        return (await execa(resolve('python-worker/.venv/bin/python'), [file], options)).stdout;
+      };
+      const [openai, webui, grpcio] = blocksIn('python');
+      const link = (await python(openai!)).trim();
+      expect(middleOf(Buffer.from(await (await fetch(link)).arrayBuffer()), RED).share).toBeGreaterThan(0.01);
+
+      await python(webui!);
+      expect(middleOf(readFileSync(join(dataDir, 'circle.png')), RED).share).toBeGreaterThan(0.01);
+
+      const inference = await execa(here(block('curl -s http://127.0.0.1:8720/api/diffusers')), { shell: true });
+      const { response } = JSON.parse(inference.stdout) as { response: string[] };
+      expect((await fetch(response[0]!)).headers.get('content-type')).toBe('image/png');
+
+      // What grpcurl is told, told to the client that comes with our tools: it reads the same reflection.
+      const call = /^grpcurl -plaintext (-d .*) (\S+) (\S+)$/.exec(here(block('grpcurl')));
+      const [, data, address, method] = call!;
+      const buf = `node_modules/.bin/buf curl --protocol grpc --http2-prior-knowledge ${data} http://${address}/${method}`;
+      expect((await execa(buf, { shell: true })).stdout).toContain('JOB_STATE_SUCCEEDED');
+
+      const node = await execa('node_modules/.bin/node', ['--input-type=module', '--eval', here(blocksIn('js')[0]!)]);
+      expect(node.stdout.trim().split('\n').at(-1)).toBe('final');
+      expect((await python(grpcio!)).trim().split('\n').at(-1)).toBe('final');
+      process.kill(pid, 'SIGTERM');
+      await server;
+    } finally {
+      killGroup(server.pid!);
+    }
+  });
+
   it('names no file that is not there', () => {
     const links = [...readFileSync('README.md', 'utf8').matchAll(/(?:\]\(|src=")(?!https?:|#)([^)"#]+)/g)].map(
       ([, link]) => link!,
@@ -90,11 +135,15 @@ describe('the README', () => {
   });
 });
 
-function announced(dataDir: string): Promise<{ url: string; pid: number } | null> {
+interface Announced {
+  readonly url: string;
+  readonly grpc: string;
+  readonly pid: number;
+}
+
+function announced(dataDir: string): Promise<Announced | null> {
   try {
-    return Promise.resolve(
-      JSON.parse(readFileSync(join(dataDir, 'server.json'), 'utf8')) as { url: string; pid: number },
-    );
+    return Promise.resolve(JSON.parse(readFileSync(join(dataDir, 'server.json'), 'utf8')) as Announced);
   } catch {
     return Promise.resolve(null);
   }

@@ -8,7 +8,7 @@ import { atExit } from '../../support/at-exit.js';
 import type { Drawing } from '../plan.js';
 
 const PYTHON = 'python-worker/.venv/bin/python';
-const SCRIPT = 'test/bench/serve/bare_pipeline.py';
+const SCRIPT = 'python-worker/bench/bare_pipeline.py';
 /** The embedded model. */
 const MODEL = 'python-worker/models/shapes';
 const START_LIMIT_MS = 180_000;
