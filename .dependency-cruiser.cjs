@@ -1,5 +1,5 @@
 // Who may import whom. In one line:
-//   api → jobs → domain ← dispatch → (ports) ← workers, comfyui, devices, artifacts, events, persistence, models, inputs, webhooks (→ net)
+//   api → jobs → domain ← dispatch → (ports) ← workers, comfyui, devices, artifacts, events, persistence, models, inputs, webhooks (→ net, png)
 // Adapters meet in the composition root only. `npm run deps` checks it; each rule says its reason.
 // Imports of types count too: a type that crosses a layer ties it just as well.
 
@@ -96,7 +96,7 @@ module.exports = {
       'The loop talks to workers and devices through its ports and is tested without either.',
     ),
     adapterMayImport('workers', ['gen/']),
-    adapterMayImport('comfyui'),
+    adapterMayImport('comfyui', ['png/']),
     adapterMayImport('devices'),
     adapterMayImport('artifacts'),
     adapterMayImport('events'),
@@ -105,9 +105,10 @@ module.exports = {
     adapterMayImport('inputs', ['net/']),
     adapterMayImport('webhooks', ['net/']),
     mayImport('net', [], 'Which addresses a connection may go to is one question, whoever connects and whatever for.'),
+    mayImport('png', [], 'What stands in the bytes of a file does not depend on who reads it.'),
     mayImport(
       'api',
-      ['jobs/', 'domain/', 'config/', 'telemetry/', 'metrics/', 'gen/'],
+      ['jobs/', 'domain/', 'config/', 'telemetry/', 'metrics/', 'gen/', 'png/'],
       'An edge translates and nothing else: it asks a use case, never the dispatcher or an adapter.',
     ),
     mayImport('gen', [], 'Generated code stands alone.'),

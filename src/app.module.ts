@@ -1,6 +1,3 @@
-import { fileURLToPath } from 'node:url';
-import { join } from 'node:path';
-
 import type { DynamicModule } from '@nestjs/common';
 import { Global, Module } from '@nestjs/common';
 import type { Logger } from 'pino';
@@ -9,15 +6,11 @@ import { LOCAL_KEY } from './api/access/authenticate.js';
 import { ApiModule } from './api/api.module.js';
 import { GrpcModule } from './api/grpc/grpc.module.js';
 import { AppLifecycle } from './app.lifecycle.js';
-import { ComfyUiPool } from './comfyui/comfyui-pool.js';
-import { COMFYUI_DEVICE_ID } from './comfyui/comfyui-worker.js';
+import { catalogOf, leasesOf, workerPoolOf } from './app.workers.js';
 import type { AreaName } from './config/areas.js';
 import { CONFIG_AREAS } from './config/areas.js';
-import type { ModelEntry } from './config/model-entries.js';
-import { EMBEDDED_MODEL_ID } from './config/models.config.js';
 import type { Settings } from './config/settings.js';
 import { SETTINGS } from './config/settings.js';
-import { DeviceLeasePool } from './devices/device-lease-pool.js';
 import { AttemptOutlines } from './dispatch/attempt-outline.js';
 import { AttemptRecorder } from './dispatch/attempt-recorder.js';
 import { AttemptRunner } from './dispatch/attempt-runner.js';
@@ -62,20 +55,14 @@ import { SubmitJobs } from './jobs/submit/submit-jobs.js';
 import { TraceJobs } from './jobs/trace/trace-jobs.js';
 import { WaitForJob } from './jobs/watch/wait-for-job.js';
 import { WatchJob } from './jobs/watch/watch-job.js';
-import { FolderModelCatalog } from './models/folder-model-catalog.js';
-import { UnusableModelError } from './models/model-folder.js';
 import type { Stores } from './persistence/open-stores.js';
+import { Metrics } from './metrics/metrics.js';
 import { LOG } from './telemetry/log.js';
 import { Occurrences } from './telemetry/occurrences.js';
 import { Tracing } from './telemetry/tracing/tracing.js';
-import { Metrics } from './metrics/metrics.js';
 import { SystemClock } from './system-clock.js';
 import { WebhookDeliverer } from './webhooks/webhook-deliverer.js';
 import { CombinedWorkerPool } from './workers/combined-worker-pool.js';
-import { SupervisedWorkerPool } from './workers/supervised-worker-pool.js';
-
-/** Folder of the Python worker, beside the compiled program. */
-export const WORKER_DIR = fileURLToPath(new URL('../python-worker', import.meta.url));
 
 const AREA_NAMES = Object.keys(CONFIG_AREAS) as AreaName[];
 
@@ -93,7 +80,7 @@ export interface Opened {
   readonly localKey: string;
 }
 
-/** The composition root: the only place that names adapters. */
+/** The composition root: with app.workers.ts the only place that names adapters. */
 @Global()
 @Module({})
 export class AppModule {
@@ -108,22 +95,8 @@ export class AppModule {
     tracing,
     localKey,
   }: Opened): DynamicModule {
-    const models = new FolderModelCatalog(modelEntries(settings));
-    const local = models.list().filter(({ isLocal }) => isLocal);
-    const workers = new SupervisedWorkerPool({
-      node: settings.node.name,
-      // A worker that is given nothing to do would only take memory.
-      devices: local.length > 0 ? devices : [],
-      config: settings.workers,
-      workerDir: WORKER_DIR,
-      dataDir: settings.storage.dataDir,
-      served: local,
-      preload: local.filter(({ isDefault, pinned }) => pinned || (isDefault && settings.workers.preload)),
-      logLevel: settings.log.level,
-      promptsInLog: settings.log.prompts,
-      log,
-    });
-    const pool = new CombinedWorkerPool([workers, ...comfyUiPools(settings, models, log)]);
+    const models = catalogOf(settings);
+    const pool = workerPoolOf({ settings, models, devices, log });
     const ports = [
       { provide: JobStore, useValue: stores.jobs },
       { provide: NodeStore, useValue: stores.nodes },
@@ -139,7 +112,7 @@ export class AppModule {
       { provide: CombinedWorkerPool, useValue: pool },
       { provide: ArtifactStore, useValue: artifacts },
       { provide: JobEvents, useValue: events },
-      { provide: DeviceLeases, useValue: new DeviceLeasePool(settings.workers, permitsOf(settings)) },
+      { provide: DeviceLeases, useValue: leasesOf(settings) },
       { provide: Drains, useClass: NodeDrains },
       { provide: Clock, useClass: SystemClock },
       { provide: LOG, useValue: log },
@@ -159,31 +132,4 @@ export class AppModule {
       exports: [...ports.map(({ provide }) => provide), ...settingsByClass.map(({ provide }) => provide), ...useCases],
     };
   }
-}
-
-/** None, where no server is named or it has nothing to serve. */
-function comfyUiPools({ comfyui: config, node }: Settings, models: ModelCatalog, log: Logger): readonly ComfyUiPool[] {
-  if (config.url === null || models.list().every(({ comfyui }) => comfyui === null)) return [];
-  const { url } = config;
-  const find = (id: string) => models.find(id);
-  return [new ComfyUiPool({ url, node: node.name, config, find, log: log.child({ worker: 'comfyui-0' }) })];
-}
-
-/** Where devices take another number of attempts than `workers.permits`. */
-function permitsOf({ comfyui }: Settings): ReadonlyMap<string, number> {
-  return new Map([[COMFYUI_DEVICE_ID, comfyui.concurrency]]);
-}
-
-/** The models to serve: those listed, and the one that comes with the program. To everything else it is one of them. */
-function modelEntries({ models, comfyui }: Settings) {
-  const entries = comfyui.url === null ? models.entries.map(withoutComfyUi) : models.entries;
-  if (!models.embedded) return entries;
-  const source = join(WORKER_DIR, 'models', EMBEDDED_MODEL_ID);
-  return [...entries, { id: EMBEDDED_MODEL_ID, source, family: null, dtype: null, variant: null, default: false }];
-}
-
-/** Throws when nothing of the model is left. */
-function withoutComfyUi(entry: ModelEntry): ModelEntry {
-  if (entry.source === null) throw new UnusableModelError(entry.id, 'is on ComfyUI only, and comfyui.url is not set');
-  return { ...entry, comfyui: null };
 }

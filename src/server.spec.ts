@@ -1,5 +1,15 @@
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -30,8 +40,12 @@ describe('A server without devices', () => {
     for (const folder of folders) rmSync(folder, { recursive: true, force: true });
   });
 
-  async function start(node: string, databaseUrl: string | null, grpc = new GrpcConfig()): Promise<RunningServer> {
-    const folder = mkdtempSync(join(tmpdir(), 'safelight-server-'));
+  async function start(
+    node: string,
+    databaseUrl: string | null,
+    grpc = new GrpcConfig(),
+    folder = mkdtempSync(join(tmpdir(), 'safelight-server-')),
+  ): Promise<RunningServer> {
     folders.push(folder);
     const env = {
       SAFELIGHT_DATA_DIR: folder,
@@ -64,6 +78,25 @@ describe('A server without devices', () => {
     const told = JSON.parse(readFileSync(join(folders[0]!, 'server.json'), 'utf8')) as { grpc: string };
     expect(told.grpc).toBe(server.grpcAddress);
     expect((await start('two', null, new GrpcConfig({ enabled: false }))).grpcAddress).toBeNull();
+  });
+
+  it('tells the key of server.json to nobody else, also where such a file was left lying', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'safelight-server-'));
+    const elsewhere = join(folder, 'elsewhere');
+    const left = (name: string) => {
+      writeFileSync(join(folder, name), '{}');
+      chmodSync(join(folder, name), 0o666);
+    };
+    left('server.json');
+    symlinkSync(elsewhere, join(folder, 'server.json.new'));
+    await start('one', null, new GrpcConfig({ enabled: false }), folder);
+    expect(statSync(join(folder, 'server.json')).mode & 0o777).toBe(0o600);
+    expect(lstatSync(join(folder, 'server.json')).isFile()).toBe(true);
+    expect(existsSync(elsewhere)).toBe(false);
+    await servers.pop()?.close();
+    left('server.json.new');
+    await start('one', null, new GrpcConfig({ enabled: false }), folder);
+    expect(statSync(join(folder, 'server.json')).mode & 0o777).toBe(0o600);
   });
 
   it('leaves nothing open when another program listens where gRPC was to be', async () => {

@@ -131,7 +131,9 @@ async function announce(
   told: { url: string; grpc: string | null; pid: number; key: string },
 ): Promise<string> {
   const path = join(dataDir, 'server.json');
-  await writeFile(`${path}.new`, JSON.stringify(told), { mode: 0o600 });
+  // A file that is there already would keep its mode, and a link would lead elsewhere.
+  await rm(`${path}.new`, { force: true });
+  await writeFile(`${path}.new`, JSON.stringify(told), { mode: 0o600, flag: 'wx' });
   await rename(`${path}.new`, path);
   return path;
 }

@@ -7,7 +7,9 @@ import { AccessGuard } from './access/access.guard.js';
 import { ArtifactLinks } from './access/artifact-links.js';
 import { Authenticate } from './access/authenticate.js';
 import { IdentifyMiddleware } from './access/identify.middleware.js';
+import { ForeignPagesMiddleware } from './http/foreign-pages.middleware.js';
 import { JsonBodyMiddleware } from './http/json-body.middleware.js';
+import { PictureRoutes } from './http/picture-routes.js';
 import { ImageEditsController } from './openai/image-edits.controller.js';
 import { ImageGenerationsController } from './openai/image-generations.controller.js';
 import { ServeImages } from './openai/serve-images.js';
@@ -24,6 +26,9 @@ import { PreviewInterest } from './rest/preview-interest.js';
 import { RootController } from './rest/root.controller.js';
 import { SystemController } from './rest/system.controller.js';
 import { WorkersController } from './rest/workers.controller.js';
+
+/** Those whose routes are given JSON. */
+export const JSON_CONTROLLERS = [JobsController, ImageGenerationsController, ...A1111_CONTROLLERS, InferenceController];
 
 /** The REST edge. Use cases, ports and configuration come from the composition root, which provides them globally. */
 @Module({
@@ -49,15 +54,14 @@ import { WorkersController } from './rest/workers.controller.js';
     Authenticate,
     ArtifactLinks,
     ServeImages,
+    { provide: PictureRoutes, useValue: new PictureRoutes(JSON_CONTROLLERS) },
     ...A1111_PROVIDERS,
     { provide: APP_GUARD, useClass: AccessGuard },
   ],
 })
 export class ApiModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(IdentifyMiddleware).forRoutes('{*path}');
-    consumer
-      .apply(JsonBodyMiddleware)
-      .forRoutes(JobsController, ImageGenerationsController, ...A1111_CONTROLLERS, InferenceController);
+    consumer.apply(ForeignPagesMiddleware, IdentifyMiddleware).forRoutes('{*path}');
+    consumer.apply(JsonBodyMiddleware).forRoutes(...JSON_CONTROLLERS);
   }
 }

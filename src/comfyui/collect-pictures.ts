@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import type { StagedArtifact } from '../dispatch/ports/worker-pool.port.js';
 import type { ExecutionPlan } from '../domain/generation/execution-plan.js';
 import { readImageHeader } from '../domain/generation/image-header.js';
+import { replacePngTexts } from '../png/texts.js';
 import type { HistoryEntry } from './client/answers.js';
 import type { ComfyUiClient } from './client/comfyui-client.js';
-import { withTexts } from './png-text.js';
 import { isUniformPng } from './uniform-png.js';
 import type { Workflow } from './workflows/workflow.js';
 
@@ -78,7 +78,7 @@ export async function collectPictures(
 /** The picture with our texts in place of its own. */
 async function checkedPng(picture: Buffer, plan: ExecutionPlan): Promise<Buffer> {
   checkedHeader(picture, plan, PNG);
-  const kept = withTexts(picture, plan.fileMetadata);
+  const kept = replacePngTexts(picture, plan.fileMetadata);
   const isUniform = await isUniformPng(picture);
   if (kept === null || isUniform === null) throw new WrongPictureError('ComfyUI sent a PNG that is damaged');
   if (isUniform) throw new WrongPictureError('all pixels are the same: the model made numbers that are none');

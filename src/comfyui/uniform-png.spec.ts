@@ -1,5 +1,4 @@
 import { PICTURES, pngOf } from '../../test/support/pictures.js';
-import { withTexts } from './png-text.js';
 import { isUniformPng } from './uniform-png.js';
 
 describe('whether a PNG is of one colour', () => {
@@ -18,22 +17,5 @@ describe('whether a PNG is of one colour', () => {
     const png = pngOf(7, 5, () => [9, 8, 7]);
     expect(await isUniformPng(png.subarray(0, -3))).toBeNull();
     expect(await isUniformPng(Buffer.from('a text that is long enough to be read'))).toBeNull();
-  });
-});
-
-describe('the texts of a PNG', () => {
-  it('are ours in place of its own, and its pixels as they were', () => {
-    const png = pngOf(3, 3, () => [1, 2, 3]);
-    const once = withTexts(png, { prompt: 'ä lake', job: '1' });
-    const twice = withTexts(once!, { prompt: 'other' });
-    expect(once?.includes('ä lake')).toBe(true);
-    expect(twice?.includes('ä lake')).toBe(false);
-    expect(withTexts(twice!, {})).toEqual(png);
-  });
-
-  it('are not written into what is damaged', () => {
-    const png = pngOf(3, 3, () => [1, 2, 3]);
-    expect(withTexts(png.subarray(0, -1), {})).toBeNull();
-    expect(withTexts(Buffer.from('none'), {})).toBeNull();
   });
 });

@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { inflate } from 'node:zlib';
 
-import { pngChunks } from './png-text.js';
+import { wholePng } from '../png/chunks.js';
 
 const inflated = promisify(inflate);
 
@@ -13,15 +13,15 @@ const SAMPLES: Readonly<Record<number, number>> = { 0: 1, 2: 3, 6: 4 };
  * a kind that ComfyUI does not write. Ends at the first pixel that differs, in the first rows of every real picture.
  */
 export async function isUniformPng(png: Buffer): Promise<boolean | null> {
-  const chunks = pngChunks(png);
-  const header = chunks?.[0]?.bytes.subarray(8);
+  const chunks = wholePng(png);
+  const header = chunks?.[0]?.body;
   if (chunks === null || header === undefined) return null;
   const [depth, colour, interlace] = [header[8], header[9] ?? -1, header[12]];
   const samples = SAMPLES[colour];
   if (depth !== 8 || interlace !== 0 || samples === undefined) return null;
   const [width, height] = [header.readUInt32BE(0), header.readUInt32BE(4)];
   const stride = width * samples;
-  const data = chunks.filter(({ name }) => name === 'IDAT').map(({ bytes }) => bytes.subarray(8, -4));
+  const data = chunks.filter(({ name }) => name === 'IDAT').map(({ body }) => body);
   // A row has its filter in front. One byte more tells a file that would unpack to more than it says.
   const size = (stride + 1) * height;
   const raw = await inflated(Buffer.concat(data), { maxOutputLength: size + 1 }).catch(() => null);

@@ -3,7 +3,7 @@ import { accept, choice, flag, integer, refuse, text } from './kinds.js';
 import { listOf, recordField, recordOf } from './record-kind.js';
 
 /** Precisions that ComfyUI's loader of diffusion models offers; `default`: that of the file. */
-export const COMFYUI_WEIGHT_DTYPES = ['default', 'fp8_e4m3fn', 'fp8_e4m3fn_fast', 'fp8_e5m2'] as const;
+const COMFYUI_WEIGHT_DTYPES = ['default', 'fp8_e4m3fn', 'fp8_e4m3fn_fast', 'fp8_e5m2'] as const;
 
 /** What a request gets that does not say; null: what the family has. */
 export interface ComfyUiDefaults {

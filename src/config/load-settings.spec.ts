@@ -5,11 +5,9 @@ import { fileURLToPath } from 'node:url';
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
-import { PIPELINE_FAMILIES } from '../domain/generation/pipeline-family.js';
 import { ConfigError } from './config-error.js';
 import type { LoadOptions } from './load-settings.js';
 import { loadSettings } from './load-settings.js';
-import { MODEL_FAMILIES } from './model-entries.js';
 import { QueueConfig } from './queue.config.js';
 
 let cwd: string;
@@ -151,10 +149,6 @@ describe('the environment', () => {
 it('a class fills in the defaults of its area', () => {
   expect(new QueueConfig()).toEqual({ maxWaiting: 1000, timeBudgetMs: 30_000 });
   expect(new QueueConfig({ maxWaiting: 3 }).maxWaiting).toBe(3);
-});
-
-it('knows the same model families as the domain', () => {
-  expect(MODEL_FAMILIES).toEqual(PIPELINE_FAMILIES);
 });
 
 it('has an example file that shows the defaults and is right when its comment signs are taken away', () => {

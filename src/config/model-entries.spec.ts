@@ -4,8 +4,11 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
+import { COMFYUI_FAMILIES } from '../domain/generation/comfyui-family.js';
 import { PIPELINE_FAMILIES } from '../domain/generation/pipeline-family.js';
-import { MODEL_FAMILIES, modelEntries } from './model-entries.js';
+import { COMFYUI_FAMILIES as OF_COMFYUI } from './model-disagreements.js';
+import { modelEntries } from './model-entries.js';
+import { MODEL_FAMILIES } from './model-entry.js';
 import { isHubId } from './model-source.js';
 
 let dir: string;
@@ -33,6 +36,7 @@ function complaintsAbout(changes: object) {
 
 it('knows the families of the domain', () => {
   expect(MODEL_FAMILIES).toEqual(PIPELINE_FAMILIES);
+  expect(OF_COMFYUI).toEqual(COMFYUI_FAMILIES);
 });
 
 describe('a model', () => {

@@ -1,70 +1,12 @@
-import type { ComfyUiEntry } from './comfyui-entry.js';
 import { comfyUiEntry } from './comfyui-entry.js';
-import type { Complaint, Kind } from './kinds.js';
+import type { Kind } from './kinds.js';
 import { accept, choice, flag, integer, path, refuse, text } from './kinds.js';
 import { modelSource } from './model-source.js';
+import { disagreements } from './model-disagreements.js';
+import type { AddOnEntry, MemoryEntry, ModelEntry, QuantizationEntry } from './model-entry.js';
+import { MODEL_DTYPES, MODEL_FAMILIES, QUANTIZATION_BACKENDS, RESIDENCIES, TILINGS } from './model-entry.js';
 import type { RecordField } from './record-kind.js';
 import { listOf, mapOf, recordField, recordOf, repeatedIds } from './record-kind.js';
-
-/** Architecture groups. The domain has the same list; a test compares the two, because this folder imports nothing. */
-export const MODEL_FAMILIES = ['sd15', 'sdxl', 'sd3', 'flux', 'other'] as const;
-/** Those of which there are ComfyUI workflows. */
-export const COMFYUI_FAMILIES: readonly string[] = ['sd15', 'sdxl', 'flux'];
-export const MODEL_DTYPES = ['float32', 'float16', 'bfloat16'] as const;
-export const QUANTIZATION_BACKENDS = ['bitsandbytes_4bit', 'bitsandbytes_8bit', 'torchao', 'gguf', 'quanto'] as const;
-const RESIDENCIES = ['resident', 'phase', 'group_offload'] as const;
-const TILINGS = ['off', 'tiled', 'aggressive'] as const;
-
-export interface AddOnEntry {
-  readonly id: string;
-  /** Absolute path. */
-  readonly source: string;
-}
-
-export interface QuantizationEntry {
-  readonly backend: (typeof QUANTIZATION_BACKENDS)[number];
-  readonly options: Readonly<Record<string, boolean | number | string>>;
-  readonly components: readonly string[];
-}
-
-/** What is null, or not named, the server decides. */
-export interface MemoryEntry {
-  readonly residency: Readonly<Record<string, (typeof RESIDENCIES)[number]>>;
-  readonly vaeSlicing: boolean | null;
-  readonly vaeTiling: (typeof TILINGS)[number] | null;
-  readonly attentionSlicing: boolean | null;
-}
-
-/** A model to serve. */
-export interface ModelEntry {
-  readonly id: string;
-  /** Other names that requests may use for it. */
-  readonly aliases: readonly string[];
-  /** Absolute path of a folder or a single file, or the id of a hub repository; null: ComfyUI alone has it. */
-  readonly source: string | null;
-  /** Absolute path of the folder that describes a single file. */
-  readonly config: string | null;
-  /** Null: told by the folder. */
-  readonly family: (typeof MODEL_FAMILIES)[number] | null;
-  /** Null: the worker's default for its device. */
-  readonly dtype: (typeof MODEL_DTYPES)[number] | null;
-  /** Infix of the weight files, such as `fp16`; null: none. */
-  readonly variant: string | null;
-  readonly quantization: QuantizationEntry | null;
-  readonly compile: boolean;
-  readonly channelsLast: boolean;
-  readonly fuseProjections: boolean;
-  readonly loras: readonly AddOnEntry[];
-  readonly controlnets: readonly AddOnEntry[];
-  readonly ipAdapters: readonly AddOnEntry[];
-  readonly pinned: boolean;
-  /** Null: until its memory is wanted. */
-  readonly keepAliveMs: number | null;
-  readonly memory: MemoryEntry | null;
-  /** How it is called on the ComfyUI server; null: it is not there. */
-  readonly comfyui: ComfyUiEntry | null;
-  readonly default: boolean;
-}
 
 const WEEK_MS = 604_800_000;
 const id = text({
@@ -220,53 +162,3 @@ export const modelEntries: Kind<readonly ModelEntry[]> = listOf(
   'a list of models, each with id and source',
   disagreements,
 );
-
-/** What is wrong between values that are right by themselves. */
-function disagreements(entries: readonly ModelEntry[]): Complaint[] {
-  return [
-    ...repeatedIds(entries, 'an id that no other model has'),
-    ...repeatedAliases(entries),
-    ...entries.flatMap(betweenFields(entries)),
-  ];
-}
-
-/** Complaint about each alias that is an id, or an alias of an earlier place. */
-function repeatedAliases(entries: readonly ModelEntry[]): Complaint[] {
-  const taken = new Set(entries.map(({ id }) => id));
-  return entries.flatMap(({ aliases }, index) =>
-    aliases.flatMap((alias, place) => {
-      if (!taken.has(alias)) {
-        taken.add(alias);
-        return [];
-      }
-      return [{ at: [index, 'aliases', place], value: alias, allowed: 'a name that no model has as its id or alias' }];
-    }),
-  );
-}
-
-const betweenFields = (entries: readonly ModelEntry[]) => (entry: ModelEntry, index: number) => {
-  const complaints: Complaint[] = [];
-  if (entry.default && entries.slice(0, index).some((other) => other.default))
-    complaints.push({ at: [index, 'default'], value: true, allowed: 'true for one model only' });
-  if (entry.source === null) return [...complaints, ...withoutSource(entry, index)];
-  const isFile = entry.source.endsWith('.safetensors');
-  if (isFile && entry.config === null)
-    complaints.push({ at: [index, 'source'], value: entry.source, allowed: 'a single file together with its config' });
-  if (!isFile && entry.config !== null)
-    complaints.push({ at: [index, 'config'], value: entry.config, allowed: 'a folder that describes a single file' });
-  return complaints;
-};
-
-/** What only workers could do with a model makes no sense where only ComfyUI has it. */
-function withoutSource(entry: ModelEntry, index: number): Complaint[] {
-  if (entry.family === null || !COMFYUI_FAMILIES.includes(entry.family)) {
-    const allowed = `one of ${COMFYUI_FAMILIES.join(', ')} where only ComfyUI has the model`;
-    return [{ at: [index, 'family'], value: entry.family, allowed }];
-  }
-  const set = WORKERS_ONLY.filter((key) => isSet(entry[key]));
-  return set.map((key) => ({ at: [index, key], value: entry[key], allowed: 'a model with source' }));
-}
-
-const WORKERS_ONLY = ['config', 'quantization', 'loras', 'controlnets', 'memory', 'pinned', 'compile'] as const;
-
-const isSet = (value: unknown) => (Array.isArray(value) ? value.length > 0 : value !== null && value !== false);

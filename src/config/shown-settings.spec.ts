@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { DECLARED_AREAS } from './areas.js';
 import { filePathOf } from './config-area.js';
 import { loadSettings } from './load-settings.js';
-import type { ModelEntry } from './model-entries.js';
+import type { ModelEntry } from './model-entry.js';
 import { ModelsConfig } from './models.config.js';
 import { shownSettings } from './shown-settings.js';
 

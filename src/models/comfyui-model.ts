@@ -1,4 +1,6 @@
-import type { ModelEntry } from '../config/model-entries.js';
+import type { ModelEntry } from '../config/model-entry.js';
+import type { ComfyUiFamily } from '../domain/generation/comfyui-family.js';
+import { hasComfyUiWorkflow } from '../domain/generation/comfyui-family.js';
 import { comfyUiSchedulers } from '../domain/generation/comfyui-sampling.js';
 import type { ModelDescription } from '../domain/generation/model-description.js';
 import { PLAIN_SERVING } from '../domain/generation/model-description.js';
@@ -7,30 +9,18 @@ import { FAMILY_PROFILES } from '../domain/generation/pipeline-family.js';
 import { UnusableModelError } from './model-folder.js';
 
 /** What a family's pipeline is called in diffusers: what such a model would be here. */
-const PIPELINE_CLASSES: Partial<Record<PipelineFamily, string>> = {
+const PIPELINE_CLASSES: Readonly<Record<ComfyUiFamily, string>> = {
   sd15: 'StableDiffusionPipeline',
   sdxl: 'StableDiffusionXLPipeline',
   flux: 'FluxPipeline',
 };
 
-/** Whether there are ComfyUI workflows of a family. */
-export function hasWorkflow(family: PipelineFamily): boolean {
-  return PIPELINE_CLASSES[family] !== undefined;
-}
-
 /** A model that ComfyUI alone serves: there are no files here to read. Throws {@link UnusableModelError}. */
 export function describeComfyUiModel(
-  { id, aliases = [], family, comfyui }: Pick<ModelEntry, 'id'> & Partial<ModelEntry>,
+  { id, aliases = [], family = null, comfyui = null }: Pick<ModelEntry, 'id'> & Partial<ModelEntry>,
   isDefault: boolean,
 ): ModelDescription {
-  const pipelineClass = family === null || family === undefined ? undefined : PIPELINE_CLASSES[family];
-  if (
-    family === null ||
-    family === undefined ||
-    pipelineClass === undefined ||
-    comfyui === null ||
-    comfyui === undefined
-  )
+  if (family === null || !hasComfyUiWorkflow(family) || comfyui === null)
     throw new UnusableModelError(id, 'has neither a source nor, with its family, a name on a ComfyUI server');
   const { defaults: wanted, ...files } = comfyui;
   const { limits } = FAMILY_PROFILES[family];
@@ -47,7 +37,7 @@ export function describeComfyUiModel(
     id,
     aliases,
     source: '',
-    pipelineClass,
+    pipelineClass: PIPELINE_CLASSES[family],
     components: {},
     family,
     dtype: null,

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 
-import type { ModelEntry } from '../config/model-entries.js';
+import type { ModelEntry } from '../config/model-entry.js';
+import { hasComfyUiWorkflow } from '../domain/generation/comfyui-family.js';
 import type { ModelDescription } from '../domain/generation/model-description.js';
 import { PLAIN_SERVING } from '../domain/generation/model-description.js';
 import { isControlNetClass } from '../domain/generation/pipeline-family.js';
 import { ModelCatalog } from '../jobs/ports/model-catalog.port.js';
-import { describeComfyUiModel, hasWorkflow } from './comfyui-model.js';
+import { describeComfyUiModel } from './comfyui-model.js';
 import { capabilitiesOf, WITH_CONTROLNETS, WITHOUT_IP_ADAPTERS } from './capabilities.js';
 import { componentWeights } from './component-weights.js';
 import { readModelFolder, UnusableModelError } from './model-folder.js';
@@ -60,7 +61,7 @@ function describeModel(
       throw new UnusableModelError(source, `does not exist; the model ${id} lists it as ${addOn}`);
   const fault = faultOf(facts, { controlnets, ipAdapters });
   if (fault !== null) throw new UnusableModelError(entry.source, `a ${facts.pipelineClass} ${fault}`);
-  if (comfyui !== null && !hasWorkflow(facts.family))
+  if (comfyui !== null && !hasComfyUiWorkflow(facts.family))
     throw new UnusableModelError(entry.source, `there are no ComfyUI workflows of the family ${facts.family}`);
   return {
     ...entry,

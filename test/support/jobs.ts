@@ -1,6 +1,6 @@
 import { uuidv7 } from 'uuidv7';
 import type { GenerationRequest } from '../../src/domain/generation/generation-request.js';
-import type { Artifact, Progress } from '../../src/domain/job/job.js';
+import type { Artifact, Job, Progress } from '../../src/domain/job/job.js';
 import type { AttemptRecord, Claimer, NewJob } from '../../src/jobs/ports/job-store.port.js';
 
 /** A moment the tests count from; no store reads a clock. */
@@ -49,6 +49,33 @@ export function newJob({
 }
 
 /** A node with one worker, which claims for a minute; a test names what differs. */
+/** A job that waits since noon. */
+export function job(changes: Partial<Job> = {}): Job {
+  return {
+    id: '01a1fc57-d5c1-7938-ac1f-c0dda8c0662a',
+    state: 'queued',
+    request: generationRequest(),
+    createdAt: NOON,
+    startedAt: null,
+    finishedAt: null,
+    runAt: null,
+    cancelRequestedAt: null,
+    client: '',
+    node: null,
+    degradations: [],
+    solo: false,
+    avoids: [],
+    checkpoint: null,
+    progress: null,
+    attempts: [],
+    artifacts: [],
+    effective: null,
+    failure: null,
+    trace: null,
+    ...changes,
+  };
+}
+
 export function claimer(changes: Partial<Claimer> = {}): Claimer {
   const placement = { worker: 'cpu-0', device: 'cpu:0' };
   return { node: 'node-1', nodeName: 'one', worker: 'one/cpu-0', placement, leaseMs: 60_000, ...changes };

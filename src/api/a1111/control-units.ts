@@ -1,6 +1,6 @@
 import type { ControlInput, FieldProblem } from '../../jobs/submit/generation-input.js';
 import { Picture, PictureUrl } from '../../jobs/submit/picture.js';
-import { isObject, readFields } from '../http/read-fields.js';
+import { isObject, knownFields, readFields } from '../http/read-fields.js';
 import { ControlUnit } from './dto/control-unit.js';
 import { withoutHash } from './model-names.js';
 import type { Size } from './proportions.js';
@@ -52,8 +52,8 @@ function tooMany(field: string, value: number, max: number): FieldProblem {
 function readUnit(field: string, given: unknown, size: Size): ReadControls {
   if (isOff(given)) return { controls: [], problems: [] };
   if (!isObject(given)) return alone({ field, message: 'must be an object', value: given, limit: { type: 'object' } });
-  const known = Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(ControlUnit.shape, name)));
-  const { fields, problems } = readFields(ControlUnit.shape, known, `${field}.`);
+  const { shape } = ControlUnit;
+  const { fields, problems } = readFields(shape, knownFields(shape, given), `${field}.`);
   const { enabled = true, weight = 1, model } = fields;
   if (!enabled || weight === 0) return { controls: [], problems: [] };
   if (problems.length > 0) return { controls: [], problems };

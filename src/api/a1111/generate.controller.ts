@@ -2,6 +2,7 @@ import { Body, Controller, HttpCode, Post, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 
+import type { Caller } from '../../domain/access/caller.js';
 import type { Failure } from '../../domain/failure/failure.js';
 import { isFinal } from '../../domain/job/job-state.js';
 import type { Job } from '../../domain/job/job.js';
@@ -12,11 +13,14 @@ import { WaitForJob } from '../../jobs/watch/wait-for-job.js';
 import { callerOf } from '../http/caller-of.js';
 import { untilClosed } from '../http/client-gone.js';
 import { FAILURE_STATUS } from '../http/failure-status.js';
-import { Problem } from '../http/problem.js';
+import { TakesPictures } from '../http/picture-routes.js';
+import { releaseBody } from '../http/release-body.js';
+import { stoppedWaiting } from '../http/unavailable.js';
 import { AnswersJson, TakesJson } from '../rest/openapi/answers.js';
 import { takenJobs } from '../rest/taken-jobs.js';
 import { errorBody, fieldErrorBody } from './a1111-errors.js';
 import { CallerModels } from './caller-models.js';
+import type { GenerationFields } from './dto/generation-fields.js';
 import { nameHere, problemHere } from './field-names.js';
 import { infoOf, parametersOf } from './generation-answer.js';
 import { AnswersA1111Errors } from './openapi.js';
@@ -25,8 +29,13 @@ import { readGeneration } from './read-generation.js';
 import { readPictures } from './read-pictures.js';
 import { newTaskId, TASK_KEY, Tasks } from './tasks.js';
 
-/** A server that stops or lost its store is back, or replaced, in about this time. */
-const AWAY_RETRY_SECONDS = 5;
+interface Submitted {
+  /** Of the task. */
+  readonly id: string;
+  readonly job: Job;
+  readonly parameters: Record<string, unknown>;
+  readonly wanted: Pick<GenerationFields, 'send_images' | 'subseed' | 'batch_size'>;
+}
 
 /** Pictures for clients of AUTOMATIC1111. A request is a job like any other, and ends with its connection. */
 @ApiTags('AUTOMATIC1111')
@@ -44,6 +53,7 @@ export class A1111GenerateController {
   @Post('txt2img')
   @HttpCode(200)
   @ApiOperation({ operationId: 'a1111TextToImage', summary: 'Make pictures from a prompt' })
+  @TakesPictures()
   @TakesJson('A1111TextToImage')
   @AnswersJson(200, 'The pictures; none when the request was interrupted.', 'A1111Pictures')
   @AnswersA1111Errors(401, 422, 429, 503)
@@ -58,6 +68,7 @@ export class A1111GenerateController {
   @Post('img2img')
   @HttpCode(200)
   @ApiOperation({ operationId: 'a1111ImageToImage', summary: 'Make pictures from a picture' })
+  @TakesPictures()
   @TakesJson('A1111ImageToImage')
   @AnswersJson(200, 'The pictures; none when the request was interrupted.', 'A1111Pictures')
   @AnswersA1111Errors(401, 422, 429, 503)
@@ -76,6 +87,31 @@ export class A1111GenerateController {
     response: Response,
   ): Promise<Record<string, unknown>> {
     const caller = callerOf(request);
+    const gone = untilClosed(response);
+    const { id, job, parameters, wanted } = await this.submit(task, body, { caller, gone });
+    releaseBody(request);
+    const release = this.tasks.hold({ id, jobId: job.id, client: caller.client });
+    try {
+      const done = await this.waitForJob.outcome(job, { seconds: null, gone, cancelWhenGone: true, caller });
+      // Nobody is left to answer.
+      if (gone.aborted) return {};
+      if (!isFinal(done.state)) throw stoppedWaiting();
+      // Cancelled is what `/interrupt` asked for, which clients expect to end well.
+      if (done.failure !== null && done.state !== 'succeeded' && done.state !== 'cancelled')
+        return failed(done.failure, response);
+      const images = wanted.send_images === false ? [] : await readPictures(done, this.artifacts);
+      return { images, parameters, info: JSON.stringify(infoOf(done, wanted)) };
+    } finally {
+      release();
+    }
+  }
+
+  /** The job of a request, and what its answer needs to know of it: whatever else it held may go while the job waits. */
+  private async submit(
+    task: Task,
+    body: unknown,
+    { caller, gone }: { readonly caller: Caller; readonly gone: AbortSignal },
+  ): Promise<Submitted> {
     const model = this.callerModels.modelOf(caller);
     const { input, fields } = readGeneration(task, body, {
       models: this.models,
@@ -83,32 +119,13 @@ export class A1111GenerateController {
       model,
     });
     const id = nonEmpty(fields.force_task_id) ?? newTaskId(task);
-    const gone = untilClosed(response);
     const asked = { ...input, metadata: { [TASK_KEY]: id } };
     const result = await this.submitJobs.submit([asked], null, { caller, gone });
     const told = result.outcome === 'invalid' ? { ...result, problems: result.problems.map(problemHere) } : result;
     const [job] = takenJobs(told, false).jobs as [Job];
-    const release = this.tasks.hold({ id, jobId: job.id, client: caller.client });
-    try {
-      const done = await this.waitForJob.outcome(job, { seconds: null, gone, cancelWhenGone: true, caller });
-      // Nobody is left to answer.
-      if (gone.aborted) return {};
-      if (!isFinal(done.state)) throw this.away();
-      // Cancelled is what `/interrupt` asked for, which clients expect to end well.
-      if (done.failure !== null && done.state !== 'succeeded' && done.state !== 'cancelled')
-        return failed(done.failure, response);
-      const images = fields.send_images === false ? [] : await readPictures(done, this.artifacts);
-      const parameters = parametersOf(task, body as Record<string, unknown>, fields, done);
-      return { images, parameters, info: JSON.stringify(infoOf(done, fields)) };
-    } finally {
-      release();
-    }
-  }
-
-  private away(): Problem {
-    return new Problem('unavailable', 'the server stops, or lost its store of jobs, before the pictures were made', {
-      headers: { 'Retry-After': String(AWAY_RETRY_SECONDS) },
-    });
+    const { send_images, subseed, batch_size } = fields;
+    const parameters = parametersOf(task, body as Record<string, unknown>, fields, job);
+    return { id, job, parameters, wanted: { send_images, subseed, batch_size } };
   }
 }
 

@@ -6,7 +6,7 @@ import { isObject } from '../http/read-fields.js';
 import { IMAGE_TO_IMAGE_ECHO, TEXT_TO_IMAGE_ECHO } from './dto/echo-defaults.js';
 import type { GenerationFields } from './dto/generation-fields.js';
 import { taggedPrompt, writeInfotext } from './infotext/write-infotext.js';
-import { shortHash } from './model-names.js';
+import { hashOf } from './model-names.js';
 import type { Task } from './read-generation.js';
 import { namesOf } from './samplers.js';
 
@@ -41,7 +41,6 @@ export function infoOf(job: Job, fields: GenerationFields): Record<string, unkno
   const seeds = made.map(exactInteger);
   const prompt = taggedPrompt(request);
   const { sampler, schedule } = namesOf(request);
-  const hash = effective?.['weights_sha256'];
   // Drawn there also where nothing is mixed in; here it has no part in the picture.
   const subseed = exactInteger(fields.subseed ?? '-1');
   return {
@@ -63,7 +62,7 @@ export function infoOf(job: Job, fields: GenerationFields): Record<string, unkno
     restore_faces: false,
     face_restoration_model: null,
     sd_model_name: request.model,
-    sd_model_hash: shortHash(typeof hash === 'string' ? hash : null),
+    sd_model_hash: hashOf(effective),
     sd_vae_name: null,
     sd_vae_hash: null,
     seed_resize_from_w: -1,

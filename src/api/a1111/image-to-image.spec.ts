@@ -1,35 +1,16 @@
-import type { AnyJson, ApiAnswer, RunningApi } from '../../../test/support/api.js';
+import type { AnyJson, RunningApi } from '../../../test/support/api.js';
 import { startApi } from '../../../test/support/api.js';
+import { CAPABLE, made } from '../../../test/support/made.js';
 import { pngOf } from '../../../test/support/pictures.js';
-import { eventually } from '../../../test/support/signals.js';
-import type { Claim } from '../../jobs/ports/job-store.port.js';
 
 const PNG = pngOf(64, 64, (x, y) => [x, y, 128]);
 const BASE64 = PNG.toString('base64');
 const WIDE = pngOf(128, 64, (x, y) => [x, y, 128]).toString('base64');
 
-const CAPABLE = {
-  capabilities: ['text_to_image', 'image_to_image', 'inpaint', 'lora', 'controlnet'],
-  loras: [{ id: 'ink', source: '/loras/ink' }],
-  controlnets: [{ id: 'canny', source: '/controlnets/canny' }],
-};
-
 let api: RunningApi;
 afterEach(() => api.close());
 
-/** A claim on the next job that is queued. */
-const claimed = () => eventually('a job is queued', () => api.claim().catch(() => null));
-
-/** Sends a request, makes its picture, and returns the answer. */
-async function made(path: string, body: unknown): Promise<{ answer: ApiAnswer; request: AnyJson }> {
-  const asked = api.post(path, body);
-  const refused = asked.then((answer) => {
-    if (answer.status !== 200) throw new Error(answer.text);
-  });
-  const claim = (await Promise.race([claimed(), refused])) as Claim;
-  await api.succeed(claim, PNG);
-  return { answer: await asked, request: (await api.store.get(claim.jobId))?.request };
-}
+const make = (path: string, body: unknown) => made(api, path, body, { picture: PNG });
 
 describe('img2img', () => {
   beforeEach(async () => {
@@ -37,7 +18,7 @@ describe('img2img', () => {
   });
 
   it('takes pictures with and without a prefix, and says nothing of them in the answer', async () => {
-    const { answer, request } = await made('/sdapi/v1/img2img', {
+    const { answer, request } = await make('/sdapi/v1/img2img', {
       prompt: 'a circle',
       init_images: [`data:image/png;base64,${BASE64}`],
       mask: BASE64,
@@ -51,7 +32,7 @@ describe('img2img', () => {
 
   it('repeats the pictures when asked to', async () => {
     const body = { prompt: 'a circle', init_images: [BASE64], include_init_images: true };
-    expect((await made('/sdapi/v1/img2img', body)).answer.json.parameters.init_images).toEqual([BASE64]);
+    expect((await make('/sdapi/v1/img2img', body)).answer.json.parameters.init_images).toEqual([BASE64]);
   });
 
   it.each<[string, unknown, string]>([
@@ -75,9 +56,9 @@ describe('img2img', () => {
     const body = { prompt: 'a circle', init_images: [WIDE] };
     const refused = await api.post('/sdapi/v1/img2img', { ...body, resize_mode: 1 });
     expect(refused.json.detail).toEqual([expect.objectContaining({ loc: ['body', 'resize_mode'] })]);
-    const { answer } = await made('/sdapi/v1/img2img', { ...body, resize_mode: 0 });
+    const { answer } = await make('/sdapi/v1/img2img', { ...body, resize_mode: 0 });
     expect(answer.status).toBe(200);
-    const same = await made('/sdapi/v1/img2img', { prompt: 'x', init_images: [BASE64], resize_mode: 2 });
+    const same = await make('/sdapi/v1/img2img', { prompt: 'x', init_images: [BASE64], resize_mode: 2 });
     expect(same.answer.status).toBe(200);
   });
 });

@@ -1,11 +1,6 @@
 import type { AnyJson, RunningApi } from '../../../test/support/api.js';
 import { startApi } from '../../../test/support/api.js';
-
-const CAPABLE = {
-  capabilities: ['text_to_image', 'image_to_image', 'inpaint', 'lora', 'controlnet'],
-  loras: [{ id: 'ink', source: '/loras/ink' }],
-  controlnets: [{ id: 'canny', source: '/controlnets/canny' }],
-};
+import { CAPABLE } from '../../../test/support/made.js';
 
 let api: RunningApi;
 afterEach(() => api.close());

@@ -1,4 +1,5 @@
 import type { ModelDescription } from '../../domain/generation/model-description.js';
+import type { Effective } from '../../domain/job/job.js';
 
 /** Longest name that is looked up; those of models are much shorter. */
 const MAX_NAME_CHARS = 300;
@@ -22,6 +23,12 @@ export function findModel(name: unknown, models: Models): ModelDescription | nul
   const plain = withoutHash(name);
   const stem = plain.replace(/\.(?:safetensors|ckpt)$/i, '');
   return models.find(name.trim()) ?? models.find(plain) ?? models.find(stem);
+}
+
+/** Of the weights a job was run with; null: it has not run, or its worker did not tell. */
+export function hashOf(effective: Effective | null): string | null {
+  const hash = effective?.['weights_sha256'];
+  return shortHash(typeof hash === 'string' ? hash : null);
 }
 
 /** Null: no worker has told it. */

@@ -1,18 +1,13 @@
-import { STATUS_CODES } from 'node:http';
-
 import { applyDecorators } from '@nestjs/common';
-import { ApiQuery, ApiResponse } from '@nestjs/swagger';
+import { ApiQuery } from '@nestjs/swagger';
 
-import { componentRef } from '../rest/openapi/components.js';
+import { AnswersErrors } from '../rest/openapi/answers.js';
 
 type Decorator = ReturnType<typeof applyDecorators>;
 
 /** Documents errors in the form of this dialect. */
 export function AnswersA1111Errors(...statuses: readonly number[]): Decorator {
-  const content = { 'application/json': { schema: componentRef('A1111Error') } };
-  return applyDecorators(
-    ...statuses.map((status) => ApiResponse({ status, description: STATUS_CODES[status] ?? 'Error', content })),
-  );
+  return AnswersErrors('A1111Error', ...statuses);
 }
 
 /** Documents how one of several requests is meant. */

@@ -2,13 +2,14 @@ import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { ApiExcludeEndpoint, ApiOperation, ApiTags } from '@nestjs/swagger';
 
 import { Picture } from '../../jobs/submit/picture.js';
+import { pngTexts } from '../../png/texts.js';
+import { TakesPictures } from '../http/picture-routes.js';
 import { invalidFields, Problem } from '../http/problem.js';
 import { isObject, readFields } from '../http/read-fields.js';
 import { AnswersJson, TakesJson } from '../rest/openapi/answers.js';
 import { PngInfoFields } from './dto/png-info.js';
 import { parseInfotext } from './infotext/parse-infotext.js';
 import { AnswersA1111Errors } from './openapi.js';
-import { pngTexts } from './png/png-text.js';
 
 /** What is written in a picture, and what cannot be done with one. */
 @ApiTags('AUTOMATIC1111')
@@ -17,6 +18,7 @@ export class A1111PngInfoController {
   @Post('png-info')
   @HttpCode(200)
   @ApiOperation({ operationId: 'a1111PngInfo', summary: 'Read the infotext of a PNG' })
+  @TakesPictures()
   @TakesJson('A1111PngInfoRequest')
   @AnswersJson(200, 'The infotext, as it stands and as fields; empty for a picture without one.', 'A1111PngInfo')
   @AnswersA1111Errors(401, 422)

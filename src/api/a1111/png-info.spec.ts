@@ -1,8 +1,7 @@
-import type { AnyJson, ApiAnswer, RunningApi } from '../../../test/support/api.js';
+import type { RunningApi } from '../../../test/support/api.js';
 import { startApi } from '../../../test/support/api.js';
+import { made } from '../../../test/support/made.js';
 import { pngOf } from '../../../test/support/pictures.js';
-import { eventually } from '../../../test/support/signals.js';
-import type { Claim } from '../../jobs/ports/job-store.port.js';
 
 const PNG = pngOf(64, 64, (x, y) => [x, y, 128]);
 const BASE64 = PNG.toString('base64');
@@ -10,19 +9,7 @@ const BASE64 = PNG.toString('base64');
 let api: RunningApi;
 afterEach(() => api.close());
 
-/** A claim on the next job that is queued. */
-const claimed = () => eventually('a job is queued', () => api.claim().catch(() => null));
-
-/** Sends a request, makes its picture, and returns the answer. */
-async function made(path: string, body: unknown): Promise<{ answer: ApiAnswer; request: AnyJson }> {
-  const asked = api.post(path, body);
-  const refused = asked.then((answer) => {
-    if (answer.status !== 200) throw new Error(answer.text);
-  });
-  const claim = (await Promise.race([claimed(), refused])) as Claim;
-  await api.succeed(claim, PNG);
-  return { answer: await asked, request: (await api.store.get(claim.jobId))?.request };
-}
+const make = (path: string, body: unknown) => made(api, path, body, { picture: PNG });
 
 describe('png-info', () => {
   beforeEach(async () => {
@@ -30,7 +17,7 @@ describe('png-info', () => {
   });
 
   it('reads back what a picture was made with', async () => {
-    const { answer } = await made('/sdapi/v1/txt2img', {
+    const { answer } = await make('/sdapi/v1/txt2img', {
       prompt: 'a circle, (red:1.2)',
       seed: 5,
       sampler_name: 'DPM++ 2M Karras',

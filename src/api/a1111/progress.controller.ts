@@ -8,7 +8,7 @@ import { CancelJob } from '../../jobs/cancel/cancel-job.js';
 import { JobEvents } from '../../jobs/ports/job-events.port.js';
 import { callerOf } from '../http/caller-of.js';
 import { invalidFields } from '../http/problem.js';
-import { isObject, readFields } from '../http/read-fields.js';
+import { isObject, knownFields, readFields } from '../http/read-fields.js';
 import { Answers, AnswersJson, TakesJson } from '../rest/openapi/answers.js';
 import { PreviewInterest } from '../rest/preview-interest.js';
 import { TaskProgressFields } from './dto/task-progress.js';
@@ -52,7 +52,8 @@ export class A1111ProgressController {
   @AnswersA1111Errors(401, 422)
   async taskProgress(@Body() body: unknown, @Req() request: Request): Promise<Record<string, unknown>> {
     const caller = callerOf(request);
-    const { fields, problems } = readFields(TaskProgressFields.shape, knownIn(body));
+    const { shape } = TaskProgressFields;
+    const { fields, problems } = readFields(shape, isObject(body) ? knownFields(shape, body) : {});
     if (problems.length > 0) throw invalidFields(problems);
     const { id_task: id = '', id_live_preview: known = -1, live_preview: wanted = true } = fields;
     const [snapshot] = id === '' ? [] : await this.tasks.unfinished(caller, id);
@@ -106,9 +107,4 @@ export class A1111ProgressController {
 function taskIdIn(given: unknown): string | null {
   const id = isObject(given) ? given['force_task_id'] : null;
   return typeof id === 'string' && id !== '' ? id : null;
-}
-
-function knownIn(body: unknown): Record<string, unknown> {
-  const entries = isObject(body) ? Object.entries(body) : [];
-  return Object.fromEntries(entries.filter(([name]) => Object.hasOwn(TaskProgressFields.shape, name)));
 }

@@ -1,29 +1,17 @@
-import { createHash } from 'node:crypto';
-
 import type { RunningApi } from '../../../test/support/api.js';
 import { startApi } from '../../../test/support/api.js';
+import { keyEntry, KEYS } from '../../../test/support/keys.js';
+import { claimed } from '../../../test/support/made.js';
 import { pngOf } from '../../../test/support/pictures.js';
 import { attemptRecord } from '../../../test/support/jobs.js';
 import { eventually } from '../../../test/support/signals.js';
 
 const PNG = pngOf(64, 64, (x, y) => [x, y, 128]);
 
-const KEYS = { ada: 'sl_the-key-of-ada', bob: 'sl_the-key-of-bob', ops: 'sl_the-key-of-ops' };
-const keyEntry = (id: keyof typeof KEYS, role: 'user' | 'operator') => ({
-  id,
-  sha256: createHash('sha256').update(KEYS[id]).digest('hex'),
-  role,
-  maxUnfinishedJobs: null,
-  maxJobsPerMinute: null,
-  maxImagesPerDay: null,
-});
 const basic = (id: keyof typeof KEYS) => ({ Authorization: `Basic ${btoa(`user:${KEYS[id]}`)}` });
 
 let api: RunningApi;
 afterEach(() => api.close());
-
-/** A claim on the next job that is queued. */
-const claimed = () => eventually('a job is queued', () => api.claim().catch(() => null));
 
 describe('progress and interrupt', () => {
   beforeEach(async () => {
@@ -41,7 +29,7 @@ describe('progress and interrupt', () => {
 
   it('are the caller’s own', async () => {
     const asked = ask('ada', { force_task_id: 'task(a)' });
-    const claim = await claimed();
+    const claim = await claimed(api);
     const running = await eventually('it is seen', async () => {
       const seen = await progress('ada');
       return seen.state.job === 'task(a)' ? seen : null;
@@ -84,7 +72,7 @@ describe('progress and interrupt', () => {
 
   it('can be about one request of several', async () => {
     const first = ask('ada', { force_task_id: 'one' });
-    const claim = await claimed();
+    const claim = await claimed(api);
     const second = ask('ada', { force_task_id: 'two' });
     await eventually('both are there', async () => ((await progress('ada')).state.job_count === 2 ? true : null));
     expect(await task('ada', 'two')).toMatchObject({ active: false, queued: true, textinfo: 'In queue: 1' });
@@ -108,7 +96,7 @@ describe('progress and interrupt', () => {
 
   it('shows the latest preview, unless it is not wanted', async () => {
     const asked = ask('ada', { force_task_id: 'task(a)' });
-    const claim = await claimed();
+    const claim = await claimed(api);
     await eventually('it is seen', async () => ((await progress('ada')).state.job_count === 1 ? true : null));
     api.events.publishPreview({ jobId: claim.jobId, step: 3, mediaType: 'image/jpeg', data: Buffer.from('frame') });
     const frame = Buffer.from('frame').toString('base64');

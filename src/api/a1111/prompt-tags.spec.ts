@@ -29,6 +29,16 @@ describe('tags in a prompt', () => {
     },
   );
 
+  it('are read up to a number, beyond which nothing is made of them', () => {
+    const tags = (count: number) => Array.from({ length: count }, (_, index) => `<lora:ink${index}>`).join('');
+    expect(readPromptTags(tags(16)).loras).toHaveLength(16);
+    const { loras, problems } = readPromptTags(tags(100_000));
+    expect(loras).toHaveLength(0);
+    expect(problems).toEqual([
+      { field: 'prompt', message: 'must hold at most 16 tags', value: '<lora:ink16>', limit: { max_tags: 16 } },
+    ]);
+  });
+
   it('are written as they are read', () => {
     const lora = { id: 'ink', weight: 0.35 };
     expect(readPromptTags(loraTag(lora)).loras).toEqual([lora]);

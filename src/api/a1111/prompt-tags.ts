@@ -3,6 +3,9 @@ import type { FieldProblem, LoraInput } from '../../jobs/submit/generation-input
 /** A tag of an extra network as AUTOMATIC1111 reads them (modules/extra_networks.py). */
 const TAG = /<(lora|lyco|hypernet):([^<>]{1,300})>/gi;
 
+/** Tags that are read of one prompt, as many as a native request may have LoRAs; of a prompt's length nothing is known here. */
+const MAX_TAGS = 16;
+
 /** What a prompt asks for beside its words. */
 interface TaggedPrompt {
   /** Without the tags. */
@@ -16,12 +19,22 @@ export function readPromptTags(prompt: string): TaggedPrompt {
   const loras: LoraInput[] = [];
   const problems: FieldProblem[] = [];
   for (const [tag, kind = '', inside = ''] of prompt.matchAll(TAG)) {
+    if (loras.length + problems.length === MAX_TAGS) return tooMany(prompt, tag);
     const read = kind.toLowerCase() === 'hypernet' ? 'there are no hypernetworks here' : readLora(inside);
     if (typeof read === 'string')
       problems.push({ field: 'prompt', message: read, value: tag, limit: '<lora:NAME:WEIGHT>' });
     else loras.push(read);
   }
   return { text: loras.length + problems.length === 0 ? prompt : prompt.replaceAll(TAG, '').trim(), loras, problems };
+}
+
+function tooMany(prompt: string, tag: string): TaggedPrompt {
+  const message = `must hold at most ${MAX_TAGS} tags`;
+  return {
+    text: prompt,
+    loras: [],
+    problems: [{ field: 'prompt', message, value: tag, limit: { max_tags: MAX_TAGS } }],
+  };
 }
 
 /** The tag of a LoRA, in the form {@link readPromptTags} reads. */

@@ -2,7 +2,7 @@ import type { ModelDescription } from '../../domain/generation/model-description
 import type { FieldProblem, GenerationInput } from '../../jobs/submit/generation-input.js';
 import { resolveRequest } from '../../jobs/submit/resolve-request.js';
 import { invalidFields, Problem } from '../http/problem.js';
-import { isObject, readFields } from '../http/read-fields.js';
+import { isObject, knownFields, readFields } from '../http/read-fields.js';
 import type { Judge } from '../rest/validate-submission.js';
 import { readControls } from './control-units.js';
 import type { GenerationFields } from './dto/generation-fields.js';
@@ -37,8 +37,10 @@ interface Context extends Judge {
 export function readGeneration(task: Task, body: unknown, context: Context): Reading {
   if (!isObject(body)) throw new Problem('malformed_request', 'the body must be a JSON object');
   const shape = task === 'txt2img' ? TextToImageFields.shape : ImageToImageFields.shape;
-  const known = Object.fromEntries(Object.entries(body).filter(([name]) => Object.hasOwn(shape, name)));
-  const { fields, problems }: { fields: GenerationFields; problems: FieldProblem[] } = readFields(shape, known);
+  const { fields, problems }: { fields: GenerationFields; problems: FieldProblem[] } = readFields(
+    shape,
+    knownFields(shape, body),
+  );
   const found = [...problems, ...refusals(fields)];
   const settings = fields.override_settings ?? {};
   found.push(...settingProblems(settings, 'override_settings.'));

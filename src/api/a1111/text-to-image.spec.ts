@@ -1,38 +1,20 @@
-import type { AnyJson, ApiAnswer, RunningApi } from '../../../test/support/api.js';
+import type { AnyJson, RunningApi } from '../../../test/support/api.js';
 import { startApi } from '../../../test/support/api.js';
+import { CAPABLE, claimed, made } from '../../../test/support/made.js';
 import { pngOf } from '../../../test/support/pictures.js';
 import { attemptRecord } from '../../../test/support/jobs.js';
 import { readPng } from '../../../test/support/png.js';
 import { eventually } from '../../../test/support/signals.js';
 import { seedsOf } from '../../domain/generation/generation-request.js';
-import type { Claim } from '../../jobs/ports/job-store.port.js';
-import { pngTexts } from './png/png-text.js';
+import { pngTexts } from '../../png/texts.js';
 
 const PNG = pngOf(64, 64, (x, y) => [x, y, 128]);
 const BASE64 = PNG.toString('base64');
 
-const CAPABLE = {
-  capabilities: ['text_to_image', 'image_to_image', 'inpaint', 'lora', 'controlnet'],
-  loras: [{ id: 'ink', source: '/loras/ink' }],
-  controlnets: [{ id: 'canny', source: '/controlnets/canny' }],
-};
-
 let api: RunningApi;
 afterEach(() => api.close());
 
-/** A claim on the next job that is queued. */
-const claimed = () => eventually('a job is queued', () => api.claim().catch(() => null));
-
-/** Sends a request, makes its picture, and returns the answer. */
-async function made(path: string, body: unknown): Promise<{ answer: ApiAnswer; request: AnyJson }> {
-  const asked = api.post(path, body);
-  const refused = asked.then((answer) => {
-    if (answer.status !== 200) throw new Error(answer.text);
-  });
-  const claim = (await Promise.race([claimed(), refused])) as Claim;
-  await api.succeed(claim, PNG);
-  return { answer: await asked, request: (await api.store.get(claim.jobId))?.request };
-}
+const make = (path: string, body: unknown) => made(api, path, body, { picture: PNG });
 
 describe('txt2img', () => {
   beforeEach(async () => {
@@ -40,7 +22,7 @@ describe('txt2img', () => {
   });
 
   it('answers with the picture, the parameters and what was made', async () => {
-    const { answer } = await made('/sdapi/v1/txt2img', {
+    const { answer } = await make('/sdapi/v1/txt2img', {
       prompt: 'a circle',
       negative_prompt: 'a dog',
       seed: 7,
@@ -78,7 +60,7 @@ describe('txt2img', () => {
   });
 
   it('carries the fields over to a job like any other', async () => {
-    const { request } = await made('/sdapi/v1/txt2img', {
+    const { request } = await make('/sdapi/v1/txt2img', {
       prompt: 'a circle <lora:ink:0.8>',
       seed: '9223372036854775800',
       batch_size: 2,
@@ -116,7 +98,7 @@ describe('txt2img', () => {
   });
 
   it('takes everything the client webuiapi sends by itself', async () => {
-    const { answer } = await made('/sdapi/v1/txt2img', {
+    const { answer } = await make('/sdapi/v1/txt2img', {
       prompt: 'a circle',
       ...{ enable_hr: false, hr_scale: 2, hr_upscaler: 'Latent', hr_prompt: '', hr_checkpoint_name: null },
       ...{ firstphase_width: 0, styles: [], seed: -1, subseed: -1, subseed_strength: 0.0, seed_resize_from_h: 0 },
@@ -133,7 +115,7 @@ describe('txt2img', () => {
       body: '{"prompt": "x", "seed": 9223372036854775807, "override_settings": {"a": [98765432109876543210]}}',
       headers: { 'Content-Type': 'application/json' },
     });
-    await api.succeed(await claimed(), PNG);
+    await api.succeed(await claimed(api), PNG);
     const { text, json } = await asked;
     expect(text).toContain('"seed":9223372036854775807,');
     expect(text).toContain('{"a":[98765432109876543210]}');
@@ -141,7 +123,7 @@ describe('txt2img', () => {
   });
 
   it('draws a seed for -1', async () => {
-    const { request } = await made('/sdapi/v1/txt2img', { prompt: 'a circle', seed: -1 });
+    const { request } = await make('/sdapi/v1/txt2img', { prompt: 'a circle', seed: -1 });
     expect(Number(request.seed)).toBeGreaterThanOrEqual(0);
   });
 
@@ -212,7 +194,7 @@ describe('txt2img', () => {
     const asked = api.post('/sdapi/v1/txt2img', { prompt: 'a circle' });
     const failure = { kind: 'model_unavailable', phase: 'load', step: 0, message: 'the model is gone' } as const;
     const record = attemptRecord({ outcome: 'failed', failure, finishedAt: Date.now() });
-    const ended = await api.store.endIfClaimed(await claimed(), record, { state: 'failed', failure }, Date.now());
+    const ended = await api.store.endIfClaimed(await claimed(api), record, { state: 'failed', failure }, Date.now());
     if (!ended.recorded) throw new Error('expected the claim to hold');
     api.events.publish(ended.events);
     const { status, json } = await asked;

@@ -1,27 +1,10 @@
-import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 
 import type { RunningApi } from '../../../test/support/api.js';
 import { PICTURE, startApi } from '../../../test/support/api.js';
-
-const KEYS = {
-  ada: 'sl_the-key-of-ada',
-  bob: 'sl_the-key-of-bob',
-  prom: 'sl_the-key-of-prom',
-  ops: 'sl_the-key-of-ops',
-};
-
-const entry = (id: keyof typeof KEYS, role: 'user' | 'monitor' | 'operator', limits = {}) => ({
-  id,
-  sha256: createHash('sha256').update(KEYS[id]).digest('hex'),
-  role,
-  maxUnfinishedJobs: null,
-  maxJobsPerMinute: null,
-  maxImagesPerDay: null,
-  ...limits,
-});
+import { keyEntry, KEYS } from '../../../test/support/keys.js';
 
 const as = (key: keyof typeof KEYS) => ({ Authorization: `Bearer ${KEYS[key]}` });
 
@@ -34,7 +17,12 @@ const withKeys = async (limits = {}) => {
   api = await startApi({
     now: () => now,
     access: {
-      keys: [entry('ada', 'user', limits), entry('bob', 'user'), entry('prom', 'monitor'), entry('ops', 'operator')],
+      keys: [
+        keyEntry('ada', 'user', limits),
+        keyEntry('bob', 'user'),
+        keyEntry('prom', 'monitor'),
+        keyEntry('ops', 'operator'),
+      ],
     },
   });
 };
@@ -131,6 +119,29 @@ describe('with keys in use', () => {
       if (status === 403) expect(answer.json.code).toBe('forbidden');
     }
     expect((await api.request(method, path)).status).toBe(401);
+  });
+
+  it('no route that is told of answers who has no key, or shows one key a job of another', async () => {
+    const { paths } = (await api.get('/openapi.json')).json as { paths: Record<string, Record<string, unknown>> };
+    const id = await submitted('bob');
+    const wrong: string[] = [];
+    const routes = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((m) => [m, path] as const),
+    );
+    for (const [method, path] of routes) {
+      if (/^\/(?:health\/|docs\/|openapi|$)/.test(path)) continue;
+      const asked = path.replace('/jobs/{id}', `/jobs/${id}`).replaceAll(/\{\w+\}/g, '0');
+      const answerTo = async (headers: Record<string, string>) =>
+        (await api.request(method.toUpperCase(), asked, { headers })).status;
+      const [nobody, ada, prom] = [await answerTo({}), await answerTo(as('ada')), await answerTo(as('prom'))];
+      if (nobody !== 401) wrong.push(`${method} ${path} answers nobody with ${nobody}`);
+      if (!asked.includes(id)) continue;
+      if (ada !== 404) wrong.push(`${method} ${path} answers another key with ${ada}`);
+      if (prom !== 403 && prom !== 404) wrong.push(`${method} ${path} answers a monitor with ${prom}`);
+    }
+    expect(wrong).toEqual([]);
+    expect(routes.filter(([, path]) => path.includes('/jobs/{id}')).length).toBeGreaterThan(4);
+    expect(await api.countJobs()).toBe(1);
   });
 
   it.each(['/health/live', '/health/ready', '/', '/docs/errors', '/openapi.json'])('%s asks nobody', async (path) => {

@@ -1,27 +1,9 @@
-import { createHash } from 'node:crypto';
-
 import type { RunningApi } from '../../../test/support/api.js';
 import { startApi } from '../../../test/support/api.js';
 import type { CallOptions } from '../../../test/support/grpc-client.js';
 import { answerOf, GrpcClients, metadataOf, readAll, refusalOfCall } from '../../../test/support/grpc-client.js';
+import { keyEntry, KEYS } from '../../../test/support/keys.js';
 import { GenerateRequest, ListJobsRequest, WatchJobRequest } from '../../gen/safelight/v1/safelight.pb.js';
-
-const KEYS = {
-  ada: 'sl_the-key-of-ada',
-  bob: 'sl_the-key-of-bob',
-  prom: 'sl_the-key-of-prom',
-  ops: 'sl_the-key-of-ops',
-};
-
-const entry = (id: keyof typeof KEYS, role: 'user' | 'monitor' | 'operator', limits = {}) => ({
-  id,
-  sha256: createHash('sha256').update(KEYS[id]).digest('hex'),
-  role,
-  maxUnfinishedJobs: null,
-  maxJobsPerMinute: null,
-  maxImagesPerDay: null,
-  ...limits,
-});
 
 const as = (key: keyof typeof KEYS): CallOptions => ({ metadata: { authorization: `Bearer ${KEYS[key]}` } });
 
@@ -30,10 +12,10 @@ describe('Keys over gRPC', () => {
   let grpc: GrpcClients;
   beforeAll(async () => {
     const keys = [
-      entry('ada', 'user', { maxUnfinishedJobs: 2 }),
-      entry('bob', 'user'),
-      entry('prom', 'monitor'),
-      entry('ops', 'operator'),
+      keyEntry('ada', 'user', { maxUnfinishedJobs: 2 }),
+      keyEntry('bob', 'user'),
+      keyEntry('prom', 'monitor'),
+      keyEntry('ops', 'operator'),
     ];
     api = await startApi({ grpc: {}, access: { keys } });
     grpc = new GrpcClients(api.grpcAddress);
@@ -57,7 +39,7 @@ describe('Keys over gRPC', () => {
   it.each([
     ['no key', {}],
     ['an unknown key', { authorization: 'Bearer sl_guessed' }],
-    ['a hash of a key', { 'x-api-key': entry('ada', 'user').sha256 }],
+    ['a hash of a key', { 'x-api-key': keyEntry('ada', 'user').sha256 }],
     ['a scheme nobody knows', { authorization: KEYS.ada }],
   ])('refuses %s, and enqueues nothing', async (_, metadata: Record<string, string>) => {
     const before = await api.countJobs();

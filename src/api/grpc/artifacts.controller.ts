@@ -13,7 +13,7 @@ import type {
 } from '../../gen/safelight/v1/safelight.pb.js';
 import { ArtifactStore } from '../../jobs/ports/artifact-store.port.js';
 import { QueryJobs } from '../../jobs/query/query-jobs.js';
-import { Problem } from '../http/problem.js';
+import { artifactOf, noSuchArtifact } from '../rest/artifact-of.js';
 import { jobIdOf, noSuchJob } from '../rest/job-id.js';
 import { artifactMessage } from './messages/job-message.js';
 import { CallAccessGuard } from './serving/access.guard.js';
@@ -54,8 +54,7 @@ export class GrpcArtifactsController implements Handlers<typeof JobServiceServic
     const jobId = jobIdOf(request.jobId);
     const snapshot = await this.queryJobs.get(jobId, caller);
     if (snapshot === null) throw noSuchJob();
-    const stored = snapshot.job.artifacts.find(({ index }) => index === request.index);
-    if (stored === undefined) throw noSuchArtifact();
+    const stored = artifactOf(snapshot.job, request.index);
     const opened = await this.artifacts.open(stored.key);
     if (opened === null) {
       this.logger.error(`artifact ${request.index} of job ${jobId} is on record, but its file is gone`);
@@ -91,8 +90,4 @@ async function* inChunks(stream: Readable): AsyncGenerator<Buffer> {
     }
   }
   if (bytes > 0) yield Buffer.concat(pieces);
-}
-
-function noSuchArtifact(): Problem {
-  return new Problem('artifact_not_found', 'the job has no artifact with this index');
 }

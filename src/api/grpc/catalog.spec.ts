@@ -27,6 +27,7 @@ describe('What the server can run, over gRPC', () => {
     const { json } = await api.get('/v1/models/shapes');
     expect(model).toEqual({
       id: 'shapes',
+      aliases: json.aliases,
       family: 'sd15',
       ready: true,
       loaded: true,

@@ -66,6 +66,20 @@ describe('gRPC of clients that mean no good', () => {
     });
   });
 
+  it.each(['/grpc.health.v1.Health/Check', '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo'])(
+    'reads little of those who need no key: %s',
+    async (path) => {
+      const name = field(0x0a, Buffer.alloc(20 * 1024, 'x'));
+      expect(await raw.call(path, { message: name })).toMatchObject({ status: RESOURCE_EXHAUSTED });
+      const stream = raw.open(path, { headers: { 'grpc-encoding': 'gzip' } });
+      const packed = frame(gzipSync(name));
+      packed[0] = 1;
+      stream.resume();
+      stream.end(packed);
+      expect(await rawEnd(stream)).toMatchObject({ status: RESOURCE_EXHAUSTED });
+    },
+  );
+
   it('refuses what unpacks to more than a message may be', async () => {
     const stream = raw.open(SUBMIT, { headers: { 'grpc-encoding': 'gzip' } });
     const bomb = frame(gzipSync(Buffer.alloc(50 * MEBIBYTE)));

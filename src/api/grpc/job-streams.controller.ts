@@ -83,6 +83,8 @@ export class GrpcJobStreamsController implements Handlers<typeof JobServiceServi
     const key = idempotencyKeyIn(request.idempotencyKey, metadataText(metadata, 'idempotency-key'));
     const goesOn = key !== null || goesOnWhenClientLeaves(metadataText(metadata, 'safelight-on-disconnect'));
     const job = await this.submissions.one(request.request, request.idempotencyKey, incoming);
+    // Its pictures would be kept, by the call as well, for as long as the queue is.
+    request.request = undefined;
     let last: Job = job;
     try {
       for await (const event of this.events(job.id, { afterSeq: 0, previews: request.previews }, incoming)) {

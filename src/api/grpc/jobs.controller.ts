@@ -106,15 +106,11 @@ export class GrpcJobsController implements Handlers<typeof JobServiceService, Me
   }
 
   private async page(request: ListJobsRequest, caller: Caller): Promise<ListJobsResponse> {
-    const filter = filterOf(request);
-    // One more than asked for tells whether there is a next page.
-    const found = await this.queryJobs.list({ ...filter, limit: filter.limit + 1 }, caller);
-    const page = found.slice(0, filter.limit);
-    const last = found.length > page.length ? page.at(-1) : undefined;
-    return { jobs: page.map(jobMessage), nextPageToken: last === undefined ? '' : cursorBefore(last.job.id) };
+    const { snapshots, nextBeforeId } = await this.queryJobs.page(filterOf(request), caller);
+    return { jobs: snapshots.map(jobMessage), nextPageToken: nextBeforeId === null ? '' : cursorBefore(nextBeforeId) };
   }
 
   private async message(job: StoredJob): Promise<Job> {
-    return jobMessage(await this.submissions.snapshot(job));
+    return jobMessage(await this.queryJobs.snapshotOfChanged(job));
   }
 }

@@ -7,6 +7,7 @@ import {
   Fidelity,
   JobState,
   ListJobsRequest,
+  MaskTransparency,
   OutputFormat,
   Priority,
   SubmitJobsRequest,
@@ -93,10 +94,19 @@ describe('The calls about jobs', () => {
 
   it('takes pictures as bytes, and tells what became of them', async () => {
     const image = { source: { $case: 'data' as const, value: PNG } };
-    const request = { prompt: 'x', initImage: image, maskImage: image, strength: 0.35 };
+    const mask = { maskImage: image, maskTransparency: MaskTransparency.MASK_TRANSPARENCY_PAINTED };
+    const output = { outputFormat: OutputFormat.OUTPUT_FORMAT_JPEG, outputQuality: 70 };
+    const request = { prompt: 'x', initImage: image, ...mask, ...output, strength: 0.35 };
     const job = await grpc.submit({ ...request, loras: [{ id: 'ink', weight: -1.5 }] });
     const seen = { source: undefined, sizeBytes: String(PNG.length), mediaType: 'image/png', width: 23, height: 17 };
-    expect(job.request).toMatchObject({ initImage: seen, maskImage: seen, strength: 0.35, loras: [{ weight: -1.5 }] });
+    expect(job.request).toMatchObject({
+      ...mask,
+      ...output,
+      initImage: seen,
+      maskImage: seen,
+      strength: 0.35,
+      loras: [{ weight: -1.5 }],
+    });
     const { json } = await api.get(`/v1/jobs/${job.id}`);
     expect(json.request.init_image.sha256).toBe(job.request?.initImage?.sha256);
   });

@@ -1,15 +1,11 @@
 import { Injectable } from '@nestjs/common';
 
 import type { Job } from '../../domain/job/job.js';
-import { waitingFor } from '../../domain/job/waiting-for.js';
 import type { GenerationRequest } from '../../gen/safelight/v1/safelight.pb.js';
 import { ModelCatalog } from '../../jobs/ports/model-catalog.port.js';
-import type { JobSnapshot } from '../../jobs/query/query-jobs.js';
-import { QueryJobs } from '../../jobs/query/query-jobs.js';
 import { SubmitJobs } from '../../jobs/submit/submit-jobs.js';
-import { unlessAway } from '../../jobs/unless-away.js';
+import { idempotencyKeyOf } from '../http/idempotency-key.js';
 import { invalidFields } from '../http/problem.js';
-import { idempotencyKeyOf } from '../rest/idempotency-key.js';
 import { takenJobs } from '../rest/taken-jobs.js';
 import type { Judge } from '../rest/validate-submission.js';
 import { readBatch, readSubmission } from '../rest/validate-submission.js';
@@ -22,7 +18,6 @@ import type { Incoming } from './serving/calls.js';
 export class Submissions {
   constructor(
     private readonly submitJobs: SubmitJobs,
-    private readonly queryJobs: QueryJobs,
     private readonly models: ModelCatalog,
   ) {}
 
@@ -41,13 +36,6 @@ export class Submissions {
   ): Promise<readonly Job[]> {
     const bodies = requests.map((request, index) => submissionBody(request, `requests[${index}].`));
     return this.taken(readBatch({ requests: bodies }, this.judge()), key, from, true);
-  }
-
-  /** What was done is told, also when the store has gone since: an error would have it done again. */
-  async snapshot(job: Job): Promise<JobSnapshot> {
-    return (
-      (await unlessAway(this.queryJobs.snapshot(job))) ?? { job, queuePosition: null, waitingFor: waitingFor(job) }
-    );
   }
 
   private async taken(

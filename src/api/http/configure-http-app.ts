@@ -33,7 +33,15 @@ const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 /** What pages of the configured origins may send and read. Keys come in headers, so that no page ever borrows a cookie. */
 const CORS = {
   methods: ['GET', 'POST', 'DELETE'],
-  exposedHeaders: ['Location', 'Retry-After', 'ETag', 'Preference-Applied', 'X-Request-Id'],
+  exposedHeaders: [
+    'Location',
+    'Retry-After',
+    'ETag',
+    'Preference-Applied',
+    'Safelight-Job-Id',
+    'X-Request-Id',
+    'X-Should-Retry',
+  ],
   maxAge: 600,
 };
 

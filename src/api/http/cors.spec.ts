@@ -32,4 +32,35 @@ describe('a page in a browser', () => {
     expect((await preflight(PAGE)).headers.get('access-control-allow-origin')).toBeNull();
     expect((await api.get('/v1/models', { Origin: PAGE })).headers.get('access-control-allow-origin')).toBeNull();
   });
+
+  describe('that sends what needs no permission of CORS', () => {
+    const send = (site: string, origin = PAGE) => {
+      const body = new FormData();
+      body.append('prompt', 'x');
+      // As a form of a page does it, and a browser by itself.
+      return [
+        api.request('POST', '/v1/images/edits', { body, headers: { Origin: origin, 'Sec-Fetch-Site': site } }),
+        api.request('POST', '/v1/node/drain', { headers: { Origin: origin, 'Sec-Fetch-Site': site } }),
+      ];
+    };
+
+    it.each(['cross-site', 'same-site'])('may not do anything from another site: %s', async (site) => {
+      api = await startApi();
+      for (const answer of send(site)) expect((await answer).status).toBe(403);
+      expect((await api.get('/v1/node')).json.state).toBe('serving');
+    });
+
+    it.each(['same-origin', 'none'])('may do what others may when it is ours: %s', async (site) => {
+      api = await startApi();
+      const [edit, drain] = await Promise.all(send(site));
+      // It has no picture.
+      expect([edit?.status, drain?.status]).toEqual([400, 202]);
+    });
+
+    it.each([[[PAGE]], [['*']]])('may when it is of a configured origin: %s', async (corsOrigins) => {
+      api = await startApi({ corsOrigins });
+      const [edit, drain] = await Promise.all(send('cross-site'));
+      expect([edit?.status, drain?.status]).toEqual([400, 202]);
+    });
+  });
 });

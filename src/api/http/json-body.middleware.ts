@@ -5,12 +5,16 @@ import type { NextFunction, Request, Response } from 'express';
 import { HttpConfig } from '../../config/http.config.js';
 import { callerOf } from './caller-of.js';
 import { JsonError, parseExactJson } from './json/exact-json.js';
+import { PictureRoutes } from './picture-routes.js';
 import { Problem } from './problem.js';
 
 /** Reads a JSON body with exact integers; Express's parser rounds them. A request without a body is left without one. */
 @Injectable()
 export class JsonBodyMiddleware implements NestMiddleware {
-  constructor(private readonly http: HttpConfig) {}
+  constructor(
+    private readonly http: HttpConfig,
+    private readonly pictureRoutes: PictureRoutes,
+  ) {}
 
   use(request: Request, _response: Response, next: NextFunction): void {
     if (!hasBody(request)) {
@@ -29,8 +33,9 @@ export class JsonBodyMiddleware implements NestMiddleware {
   private async read(request: Request): Promise<unknown> {
     try {
       checkType(request);
-      const bytes = await collect(request, isSubmission(request) ? this.http.maxBodyBytes : this.http.bodyLimitBytes);
-      return parse(decode(bytes));
+      const { maxBodyBytes, bodyLimitBytes } = this.http;
+      const limit = this.pictureRoutes.includes(request.originalUrl) ? maxBodyBytes : bodyLimitBytes;
+      return parse(decode(await collect(request, limit)));
     } catch (error) {
       // What is not read is thrown away while it comes, so that the client gets to read the answer instead of an error of
       // its socket. How long that may take is bounded by the server's requestTimeout.
@@ -42,11 +47,6 @@ export class JsonBodyMiddleware implements NestMiddleware {
 
 function hasBody({ headers }: Request): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-}
-
-/** Submissions carry pictures. */
-function isSubmission({ originalUrl }: Request): boolean {
-  return /^\/(?:v1\/jobs(?:\/batch)?|sdapi\/v1\/(?:txt2img|img2img|png-info))\/?(?:\?|$)/i.test(originalUrl);
 }
 
 function checkType({ headers }: Request): void {
@@ -75,15 +75,17 @@ async function collect(request: Request, limit: number): Promise<Buffer> {
   if (announced !== null && announced > limit) throw tooLarge(announced, limit);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  return new Promise((resolve, reject) => {
+  // Resolves with nothing: the listeners stay with the request, which may wait long for its answer.
+  await new Promise<void>((resolve, reject) => {
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes <= limit) chunks.push(chunk);
       else reject(tooLarge(announced, limit));
     });
-    request.on('end', () => resolve(Buffer.concat(chunks)));
+    request.on('end', () => resolve());
     request.on('error', () => reject(new Problem('malformed_request', 'the body ended early')));
   });
+  return Buffer.concat(chunks.splice(0));
 }
 
 /** `announced`: bytes the request says it has; null: it does not say. */

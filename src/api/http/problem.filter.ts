@@ -3,8 +3,6 @@ import { Catch, HttpException } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import type { Logger } from 'pino';
 
-import { ArtifactStoreUnavailableError } from '../../jobs/ports/artifact-store.port.js';
-import { StoreUnavailableError } from '../../jobs/ports/job-store.port.js';
 import { jobInPath } from './access-log.js';
 import { allowedMethods } from './allowed-methods.js';
 import type { ErrorDialect } from './error-dialect.js';
@@ -12,12 +10,10 @@ import { PROBLEM_DOCUMENTS } from './error-dialect.js';
 import { codeOfStatus, ERRORS } from './error-codes.js';
 import { Problem } from './problem.js';
 import { requestIdOf } from './request-id.js';
+import { storeUnavailable } from './unavailable.js';
 
 /** Longest path that is repeated in an answer. */
 const MAX_INSTANCE_CHARS = 200;
-
-/** A disk that was full or a server that stops is not back sooner. */
-const STORE_RETRY_SECONDS = 5;
 
 /** Turns whatever was thrown into a problem, told in the dialect of the address. Only a defect is logged, and nothing of it is shown. */
 @Catch()
@@ -64,21 +60,13 @@ export class ProblemFilter implements ExceptionFilter {
 
 function asProblem(error: unknown, request: Request): Problem {
   if (error instanceof Problem) return error;
-  const store = unavailableStore(error);
-  if (store !== null) {
-    const headers = { 'Retry-After': String(STORE_RETRY_SECONDS) };
-    return new Problem('unavailable', `the store of ${store} cannot be used now; nothing was written`, { headers });
-  }
+  const away = storeUnavailable(error);
+  if (away !== null) return away;
   if (error instanceof HttpException && error.getStatus() === 404) return unrouted(request);
   const status = statusOf(error);
   if (status === null || status >= 500) return new Problem('internal', 'the request failed inside the server');
   const code = codeOfStatus(status);
   return new Problem(code, ERRORS[code].meaning);
-}
-
-function unavailableStore(error: unknown): 'jobs' | 'pictures' | null {
-  if (error instanceof StoreUnavailableError) return 'jobs';
-  return error instanceof ArtifactStoreUnavailableError ? 'pictures' : null;
 }
 
 function unrouted(request: Request): Problem {

@@ -38,6 +38,11 @@ export function readFields<S extends Shape>(
   return { fields: fields as Fields<S>, problems };
 }
 
+/** The fields a shape names, for dialects whose servers pass over every other one. */
+export function knownFields(shape: Shape, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(shape, name)));
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

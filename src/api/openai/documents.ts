@@ -2,8 +2,8 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiHeader, ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
 
+import { CANCEL_AFTER } from '../http/cancel-after.js';
 import { ON_DISCONNECT } from '../http/on-disconnect.js';
-import { CANCEL_AFTER } from '../rest/cancel-after.js';
 import { ImageEdit, ImageGeneration } from './image-parameters.js';
 
 type Decorator = ReturnType<typeof applyDecorators>;

@@ -23,7 +23,7 @@ export function errorType(status: number): string {
   return TYPES[status] ?? (status >= 500 ? 'server_error' : 'invalid_request_error');
 }
 
-export function envelopeOf(problem: Problem): ErrorEnvelope {
+function envelopeOf(problem: Problem): ErrorEnvelope {
   const { param, code } = wordsOf(problem);
   return { error: { message: problem.detail, type: errorType(problem.status), param, code } };
 }

@@ -1,22 +1,10 @@
-import { createHash } from 'node:crypto';
-
 import type { ApiAnswer, RunningApi } from '../../../test/support/api.js';
 import { startApi } from '../../../test/support/api.js';
+import { keyEntry, KEYS } from '../../../test/support/keys.js';
 
 const PATH = '/v1/images/generations';
 const ASKED = { prompt: 'a red circle' };
-const KEYS = { user: 'sl_the-key-of-ada', monitor: 'sl_the-key-of-prom' };
-
-const entry = (role: keyof typeof KEYS) => ({
-  id: role,
-  sha256: createHash('sha256').update(KEYS[role]).digest('hex'),
-  role,
-  maxUnfinishedJobs: null,
-  maxJobsPerMinute: null,
-  maxImagesPerDay: role === 'user' ? 1 : null,
-});
-
-const as = (role: keyof typeof KEYS) => ({ Authorization: `Bearer ${KEYS[role]}` });
+const as = (id: keyof typeof KEYS) => ({ Authorization: `Bearer ${KEYS[id]}` });
 
 /** The one shape of errors, and nothing else. */
 function expectEnvelope(answer: ApiAnswer, status: number, type: string, code: string): void {
@@ -70,7 +58,8 @@ describe('errors of /v1/images', () => {
 describe('errors of /v1/images with keys in use', () => {
   let api: RunningApi;
   beforeAll(async () => {
-    api = await startApi({ access: { keys: [entry('user'), entry('monitor')] } });
+    const keys = [keyEntry('ada', 'user', { maxImagesPerDay: 1 }), keyEntry('prom', 'monitor')];
+    api = await startApi({ access: { keys } });
   });
   afterAll(() => api.close());
 
@@ -81,11 +70,11 @@ describe('errors of /v1/images with keys in use', () => {
   });
 
   it('tell whose key may not do this', async () => {
-    expectEnvelope(await api.post(PATH, ASKED, as('monitor')), 403, 'permission_error', 'forbidden');
+    expectEnvelope(await api.post(PATH, ASKED, as('prom')), 403, 'permission_error', 'forbidden');
   });
 
   it('tell when a used-up share renews', async () => {
-    const answer = await api.post(PATH, { ...ASKED, n: 2 }, as('user'));
+    const answer = await api.post(PATH, { ...ASKED, n: 2 }, as('ada'));
     expectEnvelope(answer, 429, 'rate_limit_error', 'quota_exceeded');
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
   });

@@ -23,7 +23,7 @@ export class ImageEditsController {
   @TakesEdit()
   @ServesImages('image_edit')
   async edit(@Req() request: Request, @Res() response: Response): Promise<void> {
-    const form = await readForm(request, response, this.http.maxBodyBytes);
-    await this.images.serve(readEdit(form, this.models), 'image_edit', request, response);
+    const read = async () => readEdit(await readForm(request, response, this.http.maxBodyBytes), this.models);
+    await this.images.serve(read, 'image_edit', request, response);
   }
 }

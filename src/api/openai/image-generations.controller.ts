@@ -20,6 +20,6 @@ export class ImageGenerationsController {
   @TakesGeneration()
   @ServesImages('image_generation')
   create(@Body() body: unknown, @Req() request: Request, @Res() response: Response): Promise<void> {
-    return this.images.serve(readGeneration(body, this.models), 'image_generation', request, response);
+    return this.images.serve(async () => readGeneration(body, this.models), 'image_generation', request, response);
   }
 }

@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import type { Writable } from 'node:stream';
 
 import type { Request, Response } from 'express';
@@ -58,8 +59,7 @@ export async function readForm(request: Request, response: Response, maxBytes: n
     request.resume();
     throw error;
   }
-  await receive(request, response, maxBytes);
-  const files = (request.files ?? []) as readonly Express.Multer.File[];
+  const files = await receive(request, response, maxBytes);
   return { values: typedValues(request.body as Record<string, unknown>), pictures: pictures(files) };
 }
 
@@ -71,18 +71,39 @@ function checkHead(request: Request, maxBytes: number): void {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
 }
 
-/** Leaves fields in `request.body` and files in `request.files`. */
-function receive(request: Request, response: Response, maxBytes: number): Promise<void> {
+/** A file as it came. */
+interface SentFile {
+  readonly field: string;
+  readonly bytes: Buffer;
+}
+
+/** Leaves fields in `request.body`, and returns the files. */
+async function receive(request: Request, response: Response, maxBytes: number): Promise<readonly SentFile[]> {
+  const files: SentFile[] = [];
   // Its types do not know `streamHandler` yet.
   const options: multer.Options & { streamHandler(source: Request, parser: Writable): void } = {
-    storage: multer.memoryStorage(),
+    storage: keptIn(files),
     limits: { ...LIMITS, fieldSize: maxBytes },
     streamHandler: (source, parser) => feed(source, parser, maxBytes),
   };
   const upload = multer(options).any();
-  return new Promise((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     void upload(request, response, (error: unknown) => (error ? reject(asProblem(error)) : resolve()));
   });
+  return files.splice(0);
+}
+
+/** In memory as multer's own, which keeps what it has for as long as the request is there, and that waits for its job. */
+function keptIn(files: SentFile[]): multer.StorageEngine {
+  return {
+    _handleFile(_request, { fieldname: field, stream }, done) {
+      buffer(stream).then((bytes) => {
+        files.push({ field, bytes });
+        done(null, { size: bytes.length });
+      }, done);
+    },
+    _removeFile: (_request, _file, done) => done(null),
+  };
 }
 
 /** Also where the length was not announced. */
@@ -118,8 +139,8 @@ function nameOf(field: string): string {
   return field.endsWith('[]') ? field.slice(0, -2) : field;
 }
 
-function pictures(files: readonly Express.Multer.File[]): Record<string, Picture> {
-  const byName = Map.groupBy(files, ({ fieldname }) => nameOf(fieldname));
+function pictures(files: readonly SentFile[]): Record<string, Picture> {
+  const byName = Map.groupBy(files, ({ field }) => nameOf(field));
   const faults = [...byName].flatMap(([field, sent]): ParameterFault[] =>
     sent.length === 1
       ? []
@@ -134,9 +155,7 @@ function pictures(files: readonly Express.Multer.File[]): Record<string, Picture
         ],
   );
   if (faults.length > 0) throw new ParameterProblem(faults);
-  return Object.fromEntries(
-    [...byName].map(([field, [file]]) => [field, new Picture((file as Express.Multer.File).buffer)]),
-  );
+  return Object.fromEntries([...byName].map(([field, [file]]) => [field, new Picture((file as SentFile).bytes)]));
 }
 
 function typedValues(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {

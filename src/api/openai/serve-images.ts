@@ -7,6 +7,7 @@ import type { Caller } from '../../domain/access/caller.js';
 import type { Job } from '../../domain/job/job.js';
 import { ArtifactStore } from '../../jobs/ports/artifact-store.port.js';
 import { Clock } from '../../jobs/ports/clock.port.js';
+import { openArtifact } from '../../jobs/query/open-artifact.js';
 import type { SubmitResult } from '../../jobs/submit/submit-jobs.js';
 import { SubmitJobs } from '../../jobs/submit/submit-jobs.js';
 import { unlessAway } from '../../jobs/unless-away.js';
@@ -14,19 +15,20 @@ import { WaitForJob } from '../../jobs/watch/wait-for-job.js';
 import { WatchJob } from '../../jobs/watch/watch-job.js';
 import { ArtifactLinks } from '../access/artifact-links.js';
 import { callerOf } from '../http/caller-of.js';
+import { CANCEL_AFTER, cancelAfterMs } from '../http/cancel-after.js';
 import { untilClosed } from '../http/client-gone.js';
 import type { StreamEvent } from '../http/event-stream.js';
 import { EventStream } from '../http/event-stream.js';
+import { idempotencyKeyOf } from '../http/idempotency-key.js';
 import { goesOnWhenClientLeaves, ON_DISCONNECT } from '../http/on-disconnect.js';
 import { Problem } from '../http/problem.js';
-import { CANCEL_AFTER, cancelAfterMs } from '../rest/cancel-after.js';
-import { idempotencyKeyOf } from '../rest/idempotency-key.js';
+import { releaseBody } from '../http/release-body.js';
 import { jobPath } from '../rest/paths.js';
 import { takenJobs } from '../rest/taken-jobs.js';
 import type { ImageFiles } from './images-answer.js';
 import { imagesAnswer } from './images-answer.js';
 import { parameterFault, ParameterProblem } from './parameter-problem.js';
-import type { AskedImages } from './read-parameters.js';
+import type { AnswerTerms, AskedImages } from './read-parameters.js';
 import type { ImagesTask } from './stream-images.js';
 import { completedImages, errorEvent, partialImages } from './stream-images.js';
 import { brokenOff, imagesFailure } from './images-failure.js';
@@ -39,7 +41,7 @@ const SHOULD_RETRY = 'x-should-retry';
 
 /** A request that is being served, and the answer to it. */
 interface Served {
-  readonly asked: AskedImages;
+  readonly terms: AnswerTerms;
   readonly task: ImagesTask;
   readonly request: Request;
   readonly response: Response;
@@ -64,21 +66,32 @@ export class ServeImages {
     private readonly clock: Clock,
   ) {}
 
-  async serve(asked: AskedImages, task: ImagesTask, request: Request, response: Response): Promise<void> {
-    const { key, goesOn, within } = submissionHeaders(request);
+  /** `read`: called once; what it reads is let go of before the job is waited for, which may take as long as the queue is. */
+  async serve(read: () => Promise<AskedImages>, task: ImagesTask, request: Request, response: Response): Promise<void> {
     const gone = untilClosed(response);
-    const caller = callerOf(request);
-    const input = { ...asked.input, ...within };
-    const result = await this.submitJobs.submit([input], key, { caller, gone });
-    const job = takenJob(result, key !== null, response);
+    const { job, ...submitted } = await this.submit(read, gone, request, response);
+    releaseBody(request);
     response.setHeader(JOB_ID, job.id);
     response.setHeader('Location', jobPath(job.id));
-    const served = { asked, task, request, response, gone, caller, cancelWhenGone: key === null && !goesOn };
-    await (asked.terms.stream ? this.stream(job, served) : this.answer(job, served));
+    const served = { ...submitted, task, request, response, gone };
+    await (served.terms.stream ? this.stream(job, served) : this.answer(job, served));
+  }
+
+  private async submit(
+    read: () => Promise<AskedImages>,
+    gone: AbortSignal,
+    request: Request,
+    response: Response,
+  ): Promise<Pick<Served, 'terms' | 'caller' | 'cancelWhenGone'> & { readonly job: Job }> {
+    const { input, terms } = await read();
+    const { key, goesOn, within } = submissionHeaders(request);
+    const caller = callerOf(request);
+    const result = await this.submitJobs.submit([{ ...input, ...within }], key, { caller, gone });
+    return { job: takenJob(result, key !== null, response), terms, caller, cancelWhenGone: key === null && !goesOn };
   }
 
   private async answer(submitted: Job, served: Served): Promise<void> {
-    const { asked, response, gone, caller, cancelWhenGone } = served;
+    const { terms, response, gone, caller, cancelWhenGone } = served;
     const job = await this.waitForJob.outcome(submitted, { seconds: null, gone, cancelWhenGone, caller });
     if (gone.aborted) return;
     const failure = imagesFailure(job);
@@ -88,7 +101,7 @@ export class ServeImages {
       response.status(failure.status).json(failure.envelope);
       return;
     }
-    const pieces = imagesAnswer(job, asked.terms, this.filesOf(job, served));
+    const pieces = imagesAnswer(job, terms, this.filesOf(job, served));
     // What fails here can still be told.
     const first = await pieces.next();
     response.status(200).setHeader('Content-Type', 'application/json; charset=utf-8');
@@ -114,8 +127,7 @@ export class ServeImages {
   }
 
   private async tellImages(submitted: Job, served: Served, stream: EventStream): Promise<void> {
-    const { asked, task, gone, caller, cancelWhenGone } = served;
-    const { terms } = asked;
+    const { terms, task, gone, caller, cancelWhenGone } = served;
     if (terms.partialImages > 0) {
       const items = this.watchJob.follow(submitted.id, { afterSeq: 0, previews: true, signal: gone });
       const now = () => this.clock.now();
@@ -131,11 +143,7 @@ export class ServeImages {
   private filesOf(job: Job, { request }: Served): ImageFiles {
     return {
       url: ({ index }) => this.links.absolute(request, job.id, index),
-      open: async ({ key }) => {
-        const opened = await this.artifacts.open(key);
-        if (opened === null) throw new Error(`the file ${key} is on record and not there`);
-        return opened.stream;
-      },
+      open: (artifact) => openArtifact(this.artifacts, job, artifact),
     };
   }
 }

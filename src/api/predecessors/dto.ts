@@ -24,11 +24,11 @@ export const InferenceFields = z.object({
 
 export type InferenceFields = z.output<typeof InferenceFields>;
 
-export const InferenceSchema = z.object({
+const InferenceSchema = z.object({
   response: z.array(z.string()).describe('Absolute addresses of the pictures.'),
 });
 
-export const InferenceErrorSchema = z.object({
+const InferenceErrorSchema = z.object({
   error: z.string(),
   detail: z.union([z.string(), z.array(z.unknown())]).describe('As the later one of the two told errors.'),
 });

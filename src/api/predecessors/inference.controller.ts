@@ -13,18 +13,15 @@ import { callerOf } from '../http/caller-of.js';
 import { untilClosed } from '../http/client-gone.js';
 import { FAILURE_STATUS } from '../http/failure-status.js';
 import { invalidFields, Problem } from '../http/problem.js';
-import { isObject, readFields } from '../http/read-fields.js';
-import { AnswersJson, TakesJson } from '../rest/openapi/answers.js';
+import { isObject, knownFields, readFields } from '../http/read-fields.js';
+import { stoppedWaiting } from '../http/unavailable.js';
+import { AnswersErrors, AnswersJson, TakesJson } from '../rest/openapi/answers.js';
 import { artifactPath } from '../rest/paths.js';
 import { takenJobs } from '../rest/taken-jobs.js';
 import type { InferenceFields } from './dto.js';
 import { InferenceFields as Inference } from './dto.js';
 import { inferenceError } from './inference-errors.js';
-import { AnswersInferenceErrors } from './openapi.js';
 import { pictureName, readPictureName } from './picture-name.js';
-
-/** A server that stops or lost its store is back, or replaced, in about this time. */
-const AWAY_RETRY_SECONDS = 5;
 
 /** The routes of the servers before this one. A request is a job like any other, and ends with its connection. */
 @ApiTags('predecessors')
@@ -41,7 +38,7 @@ export class InferenceController {
   @ApiOperation({ operationId: 'diffusersInference', summary: 'Make pictures, and answer with their addresses' })
   @TakesJson('InferenceRequest')
   @AnswersJson(200, 'The pictures.', 'InferencePictures')
-  @AnswersInferenceErrors(401, 422, 429, 503)
+  @AnswersErrors('InferenceError', 401, 422, 429, 503)
   inference(
     @Body() body: unknown,
     @Req() request: Request,
@@ -55,7 +52,7 @@ export class InferenceController {
   @ApiOperation({ operationId: 'generateContent', summary: 'Make pictures, and answer with their addresses' })
   @TakesJson('InferenceRequest')
   @AnswersJson(200, 'The pictures.', 'InferencePictures')
-  @AnswersInferenceErrors(401, 422, 429, 503)
+  @AnswersErrors('InferenceError', 401, 422, 429, 503)
   content(
     @Body() body: unknown,
     @Req() request: Request,
@@ -71,7 +68,8 @@ export class InferenceController {
   picture(@Param('name') name: string, @Res() response: Response): void {
     const found = readPictureName(name);
     if (found === null) throw new Problem('artifact_not_found', 'no picture has this name');
-    response.redirect(artifactPath(found.jobId, Number(found.index)) + found.query);
+    // Relative: a proxy may have put a path in front of both.
+    response.redirect(`..${artifactPath(found.jobId, Number(found.index))}${found.query}`);
   }
 
   private async generate(body: unknown, request: Request, response: Response): Promise<Record<string, unknown>> {
@@ -80,11 +78,7 @@ export class InferenceController {
     const gone = untilClosed(response);
     const [job] = takenJobs(await this.submitJobs.submit([input], null, { caller, gone }), false).jobs as [Job];
     const done = await this.waitForJob.outcome(job, { seconds: null, gone, cancelWhenGone: true, caller });
-    if (!isFinal(done.state)) {
-      throw new Problem('unavailable', 'the server stops, or lost its store of jobs, before the pictures were made', {
-        headers: { 'Retry-After': String(AWAY_RETRY_SECONDS) },
-      });
-    }
+    if (!isFinal(done.state)) throw stoppedWaiting();
     if (done.state !== 'succeeded') {
       const { kind, message } = done.failure ?? { kind: 'cancelled' as const, message: 'the job was cancelled' };
       response.status(FAILURE_STATUS[kind]);
@@ -104,8 +98,7 @@ export class InferenceController {
 /** Fields that are not known are passed over, as the predecessors did. */
 function readInference(body: unknown): GenerationInput {
   if (!isObject(body)) throw new Problem('malformed_request', 'the body must be a JSON object');
-  const known = Object.fromEntries(Object.entries(body).filter(([name]) => Object.hasOwn(Inference.shape, name)));
-  const { fields, problems } = readFields(Inference.shape, known);
+  const { fields, problems } = readFields(Inference.shape, knownFields(Inference.shape, body));
   if (problems.length > 0) throw invalidFields(problems);
   const { prompt = '', num_images_per_prompt, num_images, type_models: _only, ...rest } = fields;
   const count = num_images_per_prompt ?? num_images;

@@ -1,21 +1,10 @@
-import { createHash } from 'node:crypto';
-
-import type { ApiAnswer, RunningApi } from '../../../test/support/api.js';
+import type { RunningApi } from '../../../test/support/api.js';
 import { PICTURE, startApi } from '../../../test/support/api.js';
 import { attemptRecord } from '../../../test/support/jobs.js';
-import { eventually } from '../../../test/support/signals.js';
-import type { Claim } from '../../jobs/ports/job-store.port.js';
+import { keyEntry, KEYS } from '../../../test/support/keys.js';
+import { claimed, made } from '../../../test/support/made.js';
 
-const TOKEN = 'sl_the-key-of-ada';
-const KEY = {
-  id: 'ada',
-  sha256: createHash('sha256').update(TOKEN).digest('hex'),
-  role: 'user' as const,
-  maxUnfinishedJobs: null,
-  maxJobsPerMinute: null,
-  maxImagesPerDay: null,
-};
-const AUTHORIZED = { Authorization: `Bearer ${TOKEN}` };
+const AUTHORIZED = { Authorization: `Bearer ${KEYS.ada}` };
 
 /** What the test client of the predecessor sends, and one of its forks. */
 const ASKED = { prompt: 'a red circle', num_inference_steps: 30, num_images_per_prompt: 1 };
@@ -24,21 +13,10 @@ const ASKED_OTHERWISE = { ...ASKED, num_images: 1, guidance_scale: 0.5, max_sequ
 let api: RunningApi;
 afterEach(() => api.close());
 
-async function made(path: string, body: unknown, headers = {}): Promise<{ answer: ApiAnswer; claim: Claim }> {
-  const asked = api.post(path, body, headers);
-  const refused = asked.then((answer) => {
-    if (answer.status !== 200) throw new Error(answer.text);
-  });
-  const claiming = eventually('a job is queued', () => api.claim().catch(() => null));
-  const claim = (await Promise.race([claiming, refused])) as Claim;
-  await api.succeed(claim);
-  return { answer: await asked, claim };
-}
-
 describe.each(['/api/diffusers/inference', '/api/v1/content/generate'])('POST %s', (path) => {
   it('answers with addresses that lead to the pictures, as they are and as the clients take them apart', async () => {
     api = await startApi();
-    const { answer, claim } = await made(path, ASKED);
+    const { answer, claim } = await made(api, path, ASKED);
     expect(answer.json).toEqual({ response: [`${api.url}/images/${claim.jobId}_0.png`] });
     const [url] = answer.json.response;
     expect(Buffer.from(await (await fetch(url)).arrayBuffer())).toEqual(PICTURE);
@@ -48,7 +26,7 @@ describe.each(['/api/diffusers/inference', '/api/v1/content/generate'])('POST %s
 
   it('makes a job like any other of what is asked for', async () => {
     api = await startApi();
-    const { claim } = await made(path, { ...ASKED_OTHERWISE, model: 'shapes', negative_prompt: null });
+    const { claim } = await made(api, path, { ...ASKED_OTHERWISE, model: 'shapes', negative_prompt: null });
     expect((await api.store.get(claim.jobId))?.request).toMatchObject({
       ...{ model: 'shapes', prompt: 'a red circle', negative_prompt: '', num_inference_steps: 30 },
       ...{ num_images: 1, guidance_scale: 0.5, seed: '7' },
@@ -56,9 +34,9 @@ describe.each(['/api/diffusers/inference', '/api/v1/content/generate'])('POST %s
   });
 
   it('gives addresses that need no key, while keys are in use', async () => {
-    api = await startApi({ access: { keys: [KEY] } });
+    api = await startApi({ access: { keys: [keyEntry('ada', 'user')] } });
     expect((await api.post(path, ASKED)).status).toBe(401);
-    const { answer } = await made(path, ASKED, AUTHORIZED);
+    const { answer } = await made(api, path, ASKED, { headers: AUTHORIZED });
     const [url] = answer.json.response;
     expect((await fetch(url)).status).toBe(200);
     const unsigned = url.replace(/_\d{10}_[\w-]+\.png$/, '.png');
@@ -85,7 +63,7 @@ describe.each(['/api/diffusers/inference', '/api/v1/content/generate'])('POST %s
   it('tells of a failure with its status', async () => {
     api = await startApi();
     const asked = api.post(path, ASKED);
-    const claim = await eventually('a job is queued', () => api.claim().catch(() => null));
+    const claim = await claimed(api);
     const failure = { kind: 'model_unavailable', phase: 'load', step: 0, message: 'the model is gone' } as const;
     const record = attemptRecord({ outcome: 'failed', failure, finishedAt: Date.now() });
     const ended = await api.store.endIfClaimed(claim, record, { state: 'failed', failure }, Date.now());

@@ -15,7 +15,7 @@ import { AdmitsAll } from '../access/admits.js';
 import { ArtifactLinks } from '../access/artifact-links.js';
 import { callerOf } from '../http/caller-of.js';
 import { matchesEtag, strongEtag } from '../http/etag.js';
-import { Problem } from '../http/problem.js';
+import { artifactOf, noSuchArtifact } from './artifact-of.js';
 import { jobIdOf, noSuchJob } from './job-id.js';
 import { Answers, AnswersProblems, TakesJobId } from './openapi/answers.js';
 
@@ -88,16 +88,10 @@ export class ArtifactsController {
   private async find(jobId: string, index: string, caller: Caller): Promise<Artifact> {
     const snapshot = await this.queryJobs.get(jobId, caller);
     if (snapshot === null) throw noSuchJob();
-    const artifact = /^\d{1,4}$/.test(index) && snapshot.job.artifacts.find((one) => one.index === Number(index));
-    if (!artifact) throw noSuchArtifact();
-    return artifact;
+    return artifactOf(snapshot.job, /^\d{1,4}$/.test(index) ? Number(index) : Number.NaN);
   }
 }
 
 function isPrematureClose(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE';
-}
-
-function noSuchArtifact(): Problem {
-  return new Problem('artifact_not_found', 'the job has no artifact with this index');
 }

@@ -1,39 +1,13 @@
 import type { AnyJson } from '../../../test/support/api.js';
-import { artifact, attemptRecord, generationRequest, NOON, progress } from '../../../test/support/jobs.js';
+import { artifact, attemptRecord, generationRequest, job, NOON, progress } from '../../../test/support/jobs.js';
 import { failure } from '../../domain/failure/failure.js';
-import type { Attempt, Job } from '../../domain/job/job.js';
+import type { Attempt } from '../../domain/job/job.js';
 import { JOB_STATES } from '../../domain/job/job-state.js';
 import { parseExactJson } from '../http/json/exact-json.js';
 import { JobSchema } from './dto/job-schemas.js';
 import { jobView } from './job-view.js';
 
-const ID = '01a1fc57-d5c1-7938-ac1f-c0dda8c0662a';
-
-function job(changes: Partial<Job> = {}): Job {
-  return {
-    id: ID,
-    state: 'queued',
-    request: generationRequest(),
-    createdAt: NOON,
-    startedAt: null,
-    finishedAt: null,
-    runAt: null,
-    cancelRequestedAt: null,
-    client: '',
-    node: null,
-    degradations: [],
-    solo: false,
-    avoids: [],
-    checkpoint: null,
-    progress: null,
-    attempts: [],
-    artifacts: [],
-    effective: null,
-    failure: null,
-    trace: null,
-    ...changes,
-  };
-}
+const ID = job().id;
 
 /** The view as a client reads it. */
 function shown(snapshot: Parameters<typeof jobView>[0]): AnyJson {

@@ -3,24 +3,25 @@ import { ApiHeader, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 
 import { LogConfig } from '../../config/log.config.js';
+import type { Caller } from '../../domain/access/caller.js';
 import { JOB_STATES, isFinal } from '../../domain/job/job-state.js';
 import type { Job } from '../../domain/job/job.js';
 import { PRIORITIES } from '../../domain/job/priority.js';
-import { waitingFor } from '../../domain/job/waiting-for.js';
 import { CancelJob } from '../../jobs/cancel/cancel-job.js';
 import { ModelCatalog } from '../../jobs/ports/model-catalog.port.js';
 import { QueryJobs } from '../../jobs/query/query-jobs.js';
 import { QueryWorkers } from '../../jobs/query/query-workers.js';
 import { SubmitJobs } from '../../jobs/submit/submit-jobs.js';
-import { unlessAway } from '../../jobs/unless-away.js';
 import { WaitForJob } from '../../jobs/watch/wait-for-job.js';
 import { callerOf } from '../http/caller-of.js';
+import { CANCEL_AFTER, cancelAfterMs } from '../http/cancel-after.js';
 import { untilClosed } from '../http/client-gone.js';
+import { idempotencyKeyOf } from '../http/idempotency-key.js';
 import { goesOnWhenClientLeaves, ON_DISCONNECT } from '../http/on-disconnect.js';
+import { TakesPictures } from '../http/picture-routes.js';
 import { MAX_WAIT_SECONDS, preferredWaitSeconds } from '../http/prefer.js';
-import { CANCEL_AFTER, cancelAfterMs } from './cancel-after.js';
+import { releaseBody } from '../http/release-body.js';
 import type { JobView } from './dto/job-schemas.js';
-import { idempotencyKeyOf } from './idempotency-key.js';
 import { jobIdOf, noSuchJob } from './job-id.js';
 import type { DebugView } from './dto/debug-schemas.js';
 import { debugView } from './debug-view.js';
@@ -76,6 +77,7 @@ export class JobsController {
     description:
       'A duration such as `90s`, `5m` or `1h`: the job expires when it has not ended by then, as with `finish_by`; the earlier of the two counts.',
   })
+  @TakesPictures()
   @TakesJson('JobSubmission')
   @AnswersJson(202, 'Accepted: from here on the job is never lost.', 'Job', ['Location', 'Preference-Applied'])
   @AnswersJson(200, 'The job of an earlier request with this key, or final within the time waited.', 'Job', [
@@ -92,17 +94,14 @@ export class JobsController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<JobView> {
     const within = cancelAfterMs(cancelAfter);
-    const input = {
-      ...readSubmission(body, this.judge()),
-      ...(within !== undefined && { finish_within_ms: within }),
-    };
     const goesOn = goesOnWhenClientLeaves(onDisconnect);
     const caller = callerOf(request);
     const gone = untilClosed(response);
     const idempotencyKey = idempotencyKeyOf(key);
     const hasKey = idempotencyKey !== null;
-    const { jobs, isNew } = takenJobs(await this.submitJobs.submit([input], idempotencyKey, { caller, gone }), hasKey);
+    const { jobs, isNew } = await this.taken(body, within, idempotencyKey, { caller, gone });
     const submitted = jobs[0] as Job;
+    releaseBody(request);
     const waitSeconds = preferredWaitSeconds(prefer);
     if (waitSeconds !== null) response.setHeader('Preference-Applied', `wait=${waitSeconds}`);
     const wait = { seconds: waitSeconds, gone, cancelWhenGone: !hasKey && !goesOn, caller };
@@ -115,6 +114,7 @@ export class JobsController {
   @Post('batch')
   @ApiOperation({ operationId: 'submitBatch', summary: 'Submit several jobs, all or none' })
   @ApiHeader({ name: 'Idempotency-Key', required: false, description: 'The same key and body give the same jobs.' })
+  @TakesPictures()
   @TakesJson('BatchSubmission')
   @AnswersJson(202, 'All were accepted; in the order of the requests.', 'JobBatch')
   @AnswersJson(200, 'The jobs of an earlier request with this key.', 'JobBatch')
@@ -162,12 +162,8 @@ export class JobsController {
     @Query() query: Record<string, unknown>,
     @Req() request: Request,
   ): Promise<{ data: JobView[]; next_cursor: string | null }> {
-    const filter = listFilter(query);
-    // One more than asked for tells whether there is a next page.
-    const found = await this.queryJobs.list({ ...filter, limit: filter.limit + 1 }, callerOf(request));
-    const page = found.slice(0, filter.limit);
-    const last = found.length > page.length ? page.at(-1) : undefined;
-    return { data: page.map(jobView), next_cursor: last ? cursorBefore(last.job.id) : null };
+    const { snapshots, nextBeforeId } = await this.queryJobs.page(listFilter(query), callerOf(request));
+    return { data: snapshots.map(jobView), next_cursor: nextBeforeId && cursorBefore(nextBeforeId) };
   }
 
   @Get(':id')
@@ -213,13 +209,25 @@ export class JobsController {
     return this.view(result.job);
   }
 
+  /** Apart from who waits for the job, so that nothing of the body is kept while it waits. */
+  private async taken(
+    body: unknown,
+    finishWithinMs: number | undefined,
+    idempotencyKey: string | null,
+    origin: { readonly caller: Caller; readonly gone: AbortSignal },
+  ): Promise<ReturnType<typeof takenJobs>> {
+    const input = {
+      ...readSubmission(body, this.judge()),
+      ...(finishWithinMs !== undefined && { finish_within_ms: finishWithinMs }),
+    };
+    return takenJobs(await this.submitJobs.submit([input], idempotencyKey, origin), idempotencyKey !== null);
+  }
+
   private judge(): Judge {
     return { models: this.models, terms: this.submitJobs.terms() };
   }
 
-  /** What was done is told, also when the store has gone since: an error would have it done again. */
   private async view(job: Job): Promise<JobView> {
-    const snapshot = await unlessAway(this.queryJobs.snapshot(job));
-    return jobView(snapshot ?? { job, queuePosition: null, waitingFor: waitingFor(job) });
+    return jobView(await this.queryJobs.snapshotOfChanged(job));
   }
 }

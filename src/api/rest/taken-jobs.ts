@@ -1,6 +1,7 @@
 import type { Job } from '../../domain/job/job.js';
 import type { SubmitResult } from '../../jobs/submit/submit-jobs.js';
 import { Problem, invalidFields } from '../http/problem.js';
+import { unavailable } from '../http/unavailable.js';
 import { jobPath } from './paths.js';
 
 /** The jobs a submission led to; throws the problem document when it led to none. `hasKey`: its repetition is harmless. */
@@ -13,16 +14,16 @@ export function takenJobs(result: SubmitResult, hasKey: boolean): { jobs: readon
     case 'invalid':
       throw invalidFields(result.problems);
     case 'not_serving':
-      throw new Problem('unavailable', 'the server drains or stops and takes no more jobs; nothing was enqueued', {
-        headers: { 'Retry-After': String(result.retryAfterSeconds) },
-      });
+      throw unavailable(
+        'the server drains or stops and takes no more jobs; nothing was enqueued',
+        result.retryAfterSeconds,
+      );
     case 'unknown': {
       const next = hasKey
         ? 'send it again with the same Idempotency-Key: it gives the same job'
         : 'look at GET /v1/jobs before sending it again';
-      throw new Problem('unavailable', `the store of jobs broke off; whether it has the job is not known: ${next}`, {
-        headers: { 'Retry-After': String(result.retryAfterSeconds) },
-      });
+      const detail = `the store of jobs broke off; whether it has the job is not known: ${next}`;
+      throw unavailable(detail, result.retryAfterSeconds);
     }
     case 'deadline_infeasible': {
       const { problems, retryAfterSeconds } = result;

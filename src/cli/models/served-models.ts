@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { ModelEntry } from '../../config/model-entries.js';
+import type { ModelEntry } from '../../config/model-entry.js';
 import { EMBEDDED_MODEL_ID } from '../../config/models.config.js';
 import type { Settings } from '../../config/settings.js';
 import { CliError } from '../cli-error.js';

@@ -29,7 +29,8 @@ export async function runServe(terminal: Terminal, options: ServeOptions): Promi
   const server = await startServer(settings, overrides).catch((error: unknown) => {
     throw startFailure(error, settings);
   });
-  terminal.out(`Safelight listens at ${server.url} (API reference: ${server.url}/docs). Stop it with Ctrl-C.`);
+  const grpc = server.grpcAddress === null ? '' : `; gRPC: ${server.grpcAddress}`;
+  terminal.out(`Safelight listens at ${server.url} (API reference: ${server.url}/docs${grpc}). Stop it with Ctrl-C.`);
   const asked = signal.aborted ? Promise.resolve() : once(signal, 'abort');
   const ended = await Promise.race([server.ended, asked]);
   if (ended instanceof Error) {

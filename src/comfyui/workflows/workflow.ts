@@ -1,3 +1,5 @@
+import type { ComfyUiFamily } from '../../domain/generation/comfyui-family.js';
+import { hasComfyUiWorkflow } from '../../domain/generation/comfyui-family.js';
 import type { ComfyUiSampling } from '../../domain/generation/comfyui-sampling.js';
 import { comfyUiSampling } from '../../domain/generation/comfyui-sampling.js';
 import type { ExecutionPlan } from '../../domain/generation/execution-plan.js';
@@ -12,7 +14,7 @@ import { sdxlGraph } from './sdxl.js';
 /** What makes a graph of a plan: images are sampled one by one, image i by the node `sampler_i`, left by `picture_i`. */
 export type Template = (plan: ExecutionPlan, files: ComfyUiModel, sampling: ComfyUiSampling) => PromptGraph;
 
-const TEMPLATES: Partial<Record<PipelineFamily, Template>> = { sd15: sd15Graph, sdxl: sdxlGraph, flux: fluxGraph };
+const TEMPLATES: Readonly<Record<ComfyUiFamily, Template>> = { sd15: sd15Graph, sdxl: sdxlGraph, flux: fluxGraph };
 
 /** A plan in ComfyUI's words. */
 export interface Workflow {
@@ -41,13 +43,13 @@ export function workflowFor(
   plan: ExecutionPlan,
   { family, comfyui }: { readonly family: PipelineFamily; readonly comfyui: ComfyUiModel },
 ): Workflow {
-  const template = TEMPLATES[family];
-  if (template === undefined) throw new InexpressiblePlanError('model', `there is no workflow of the family ${family}`);
+  if (!hasComfyUiWorkflow(family))
+    throw new InexpressiblePlanError('model', `there is no workflow of the family ${family}`);
   const found = comfyUiSampling(family, plan.scheduler, plan.schedulerOptions);
   if ('problem' in found) throw new InexpressiblePlanError(found.problem.field, found.problem.message);
   return {
     name: family,
-    graph: template(plan, comfyui, found.sampling),
+    graph: TEMPLATES[family](plan, comfyui, found.sampling),
     sampling: found.sampling,
     samplers: plan.seeds.map((_, index) => `sampler_${index}`),
     pictures: plan.seeds.map((_, index) => `picture_${index}`),

@@ -1,4 +1,4 @@
-import { createHash, randomInt } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 
 import { Injectable } from '@nestjs/common';
 import { uuidv7 } from 'uuidv7';
@@ -7,16 +7,13 @@ import { QueueConfig } from '../../config/queue.config.js';
 import { WebhooksConfig } from '../../config/webhooks.config.js';
 import type { Caller } from '../../domain/access/caller.js';
 import { OPERATOR } from '../../domain/access/caller.js';
-import { clientBound } from '../../domain/access/client-bound.js';
-import type { JobEvent } from '../../domain/job/job-event.js';
 import type { Job } from '../../domain/job/job.js';
 import { currentTraceparent } from '../../telemetry/tracing/trace-scope.js';
-import type { InputFile } from '../ports/artifact-store.port.js';
 import { ArtifactStore } from '../ports/artifact-store.port.js';
 import { Clock } from '../ports/clock.port.js';
 import { JobEvents } from '../ports/job-events.port.js';
-import type { Idempotency, InsertResult, NewJob } from '../ports/job-store.port.js';
-import { JobStore, StoreUnavailableError } from '../ports/job-store.port.js';
+import type { Idempotency, InsertResult } from '../ports/job-store.port.js';
+import { JobStore } from '../ports/job-store.port.js';
 import { ModelCatalog } from '../ports/model-catalog.port.js';
 import { PictureSource } from '../ports/picture-source.port.js';
 import { QueryWorkers } from '../query/query-workers.js';
@@ -24,6 +21,9 @@ import type { DeadlineRefusal } from './check-deadlines.js';
 import { checkDeadlines } from './check-deadlines.js';
 import { fetchPictures, namesUrls } from './fetch-pictures.js';
 import type { FieldProblem, GenerationInput } from './generation-input.js';
+import type { Submission } from './insert-jobs.js';
+import { InsertJobs } from './insert-jobs.js';
+import { requestHash } from './request-hash.js';
 import { retryAfterSeconds } from './retry-after.js';
 import type { Terms } from './resolve-request.js';
 import { resolveRequest } from './resolve-request.js';
@@ -81,12 +81,6 @@ const UNFINISHED_RETRY_SECONDS = 5;
 /** Seeds are drawn below 2^32: every client can hold them, and they can be typed. */
 const DRAWN_SEED_BOUND = 2 ** 32;
 
-/** A job to insert, and the pictures it starts from. */
-interface Submission {
-  readonly job: NewJob;
-  readonly files: readonly InputFile[];
-}
-
 /**
  * Accepts jobs: validates, applies idempotency and the bound of the queue, fetches pictures that are named by their address,
  * stores pictures, then writes the rows. When the promise resolves with `accepted` both are durable; from here on a job is
@@ -95,6 +89,7 @@ interface Submission {
 @Injectable()
 export class SubmitJobs {
   private readonly closing = new AbortController();
+  private readonly insertion: InsertJobs;
 
   constructor(
     private readonly store: JobStore,
@@ -102,11 +97,13 @@ export class SubmitJobs {
     private readonly models: ModelCatalog,
     private readonly clock: Clock,
     private readonly queue: QueueConfig,
-    private readonly artifacts: ArtifactStore,
+    artifacts: ArtifactStore,
     private readonly webhooks: WebhooksConfig,
     private readonly workers: QueryWorkers,
     private readonly pictures: PictureSource,
-  ) {}
+  ) {
+    this.insertion = new InsertJobs({ store, artifacts, queue, clock });
+  }
 
   /** All inputs become jobs, or none. */
   async submit(
@@ -116,13 +113,14 @@ export class SubmitJobs {
   ): Promise<SubmitResult> {
     const { client } = caller;
     const prefixOf = (index: number) => (batch ? `requests[${index}].` : '');
-    const idempotency = idempotencyKey === null ? null : { client, key: idempotencyKey, requestHash: hashOf(inputs) };
+    const idempotency =
+      idempotencyKey === null ? null : { client, key: idempotencyKey, requestHash: requestHash(inputs) };
     const asked = { caller, idempotency, prefixOf };
     const judged = await this.judge(inputs, asked);
     if (!judged.ok) return judged.answer;
-    if (!namesUrls(inputs)) return this.answer(await this.insert(judged.submissions, asked), inputs.length);
+    if (!namesUrls(inputs)) return this.answer(await this.insertion.insert(judged.submissions, asked), inputs.length);
     // Nobody is asked for a picture while anything else stands against the request.
-    const foreseen = await this.foreseen(inputs.length, idempotency);
+    const foreseen = await this.insertion.foreseen(inputs.length, idempotency);
     if (foreseen !== null) return this.answer(foreseen, inputs.length);
     const signal = gone === undefined ? this.closing.signal : AbortSignal.any([this.closing.signal, gone]);
     const fetched = await fetchPictures(inputs, { source: this.pictures, prefixOf, signal });
@@ -130,7 +128,7 @@ export class SubmitJobs {
     if (!fetched.ok) return { outcome: 'invalid', problems: fetched.problems };
     // Anew: there are pictures to look at now, and time has passed.
     const whole = await this.judge(fetched.inputs, asked);
-    return whole.ok ? this.answer(await this.insert(whole.submissions, asked), inputs.length) : whole.answer;
+    return whole.ok ? this.answer(await this.insertion.insert(whole.submissions, asked), inputs.length) : whole.answer;
   }
 
   /** What inputs would become, or why they do not; pictures that were not fetched count as right. */
@@ -190,79 +188,6 @@ export class SubmitJobs {
     return checkDeadlines(requests, { store: this.store, workers: this.workers, now: this.clock.now(), prefixOf });
   }
 
-  private async insert(
-    submissions: readonly Submission[],
-    { caller, idempotency }: Asked,
-  ): Promise<InsertResult | null> {
-    const jobs = submissions.map(({ job }) => job);
-    const withFiles = submissions.filter(({ files }) => files.length > 0);
-    if (withFiles.length === 0) return this.insertRows(jobs, caller, idempotency);
-    const foreseen = await this.foreseen(jobs.length, idempotency);
-    if (foreseen !== null) return foreseen;
-    try {
-      for (const { job, files } of withFiles) await this.artifacts.storeInputs(job.id, files);
-      const result = await this.insertRows(jobs, caller, idempotency);
-      if (result?.outcome === 'inserted') await this.settleInputs(withFiles);
-      // Rows that may be there may name them: the next start can tell.
-      else if (result !== null) await this.dropInputs(withFiles);
-      return result;
-    } catch (error) {
-      await this.dropInputs(withFiles);
-      throw error;
-    }
-  }
-
-  /** Null: whether the rows were written is not known. Rejects when they were not. */
-  private async insertRows(
-    jobs: readonly NewJob[],
-    { client, limits }: Caller,
-    idempotency: Idempotency | null,
-  ): Promise<InsertResult | null> {
-    const images = jobs.reduce((sum, { request }) => sum + request.num_images, 0);
-    const share = clientBound(client, limits, { jobs: jobs.length, images }, this.clock.now());
-    try {
-      return await this.store.insert(jobs, { maxWaiting: this.queue.maxWaiting, client: share }, idempotency);
-    } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) throw error;
-      const written = await this.written(jobs).catch(() => null);
-      // A store that breaks while it answers a commit has all of the rows or none.
-      if (written?.jobs.length === 0) throw error;
-      return written;
-    }
-  }
-
-  private async written(ids: readonly Pick<NewJob, 'id'>[]): Promise<Extract<InsertResult, { outcome: 'inserted' }>> {
-    const jobs: Job[] = [];
-    const events: JobEvent[] = [];
-    for (const { id } of ids) {
-      const job = await this.store.get(id);
-      if (job === null) continue;
-      jobs.push(job);
-      // Only that it is queued is ours to publish; what has come of it since, others have.
-      events.push(...(await this.store.eventsAfter(id, 0)).slice(0, 1));
-    }
-    return { outcome: 'inserted', jobs, events };
-  }
-
-  /** What inserting would come to, as far as it can be told without it: a refusal should not cost the writing of pictures. */
-  private async foreseen(count: number, idempotency: Idempotency | null): Promise<InsertResult | null> {
-    const earlier = idempotency === null ? null : await this.store.findSubmission(idempotency);
-    if (earlier !== null) return earlier;
-    const { scheduled, queued } = await this.store.countByState();
-    const waiting = scheduled + queued;
-    return waiting + count > this.queue.maxWaiting ? { outcome: 'queue_full', waiting } : null;
-  }
-
-  /** What fails here is done again at the next start, which finds the rows. */
-  private async settleInputs(submissions: readonly Submission[]): Promise<void> {
-    await Promise.allSettled(submissions.map(({ job }) => this.artifacts.settleInputs(job.id)));
-  }
-
-  /** Removes what no job will name. What fails here is removed at the next start, which finds no rows. */
-  private async dropInputs(submissions: readonly Submission[]): Promise<void> {
-    await Promise.allSettled(submissions.map(({ job }) => this.artifacts.remove(job.id)));
-  }
-
   private async answer(result: InsertResult | null, count: number): Promise<SubmitResult> {
     if (result === null) return { outcome: 'unknown', retryAfterSeconds: AWAY_RETRY_SECONDS };
     switch (result.outcome) {
@@ -284,17 +209,4 @@ export class SubmitJobs {
         return result;
     }
   }
-}
-
-/** The same inputs in any order of keys have the same hash. */
-function hashOf(inputs: readonly GenerationInput[]): string {
-  return createHash('sha256').update(canonical(inputs)).digest('hex');
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, entry: unknown) =>
-    typeof entry === 'object' && entry !== null && !Array.isArray(entry)
-      ? Object.fromEntries(Object.entries(entry).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : entry,
-  );
 }

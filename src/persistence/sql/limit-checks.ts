@@ -2,7 +2,7 @@ import type { ClientBound } from '../../domain/access/client-bound.js';
 import { LIMIT_OF_SPAN, USAGE_SPANS } from '../../domain/access/client-bound.js';
 import type { InsertResult } from '../../jobs/ports/job-store.port.js';
 import type { Row, StatementGroup } from './sql-runner.js';
-import { stopIfTooManyUnfinished, takeShare } from './statements/usage-statements.js';
+import { stopIfTooManyUnfinished, takeShare, waitTurn } from './statements/usage-statements.js';
 
 type OverLimit = Extract<InsertResult, { outcome: 'over_limit' }>;
 
@@ -27,7 +27,7 @@ export function limitChecks({ client, maxUnfinished, spans }: ClientBound, count
   }));
   if (maxUnfinished === null) return ofSpans;
   const unfinished: LimitCheck = {
-    group: [stopIfTooManyUnfinished(client, count, maxUnfinished)],
+    group: [...(spans.length === 0 ? [waitTurn(client)] : []), stopIfTooManyUnfinished(client, count, maxUnfinished)],
     refusal: (row) => ({
       outcome: 'over_limit',
       limit: 'max_unfinished_jobs',

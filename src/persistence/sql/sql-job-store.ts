@@ -23,6 +23,8 @@ import {
   type SubmissionBound,
   type WaitingClass,
 } from '../../jobs/ports/job-store.port.js';
+import type { Submission } from './inserted-job.js';
+import { asInserted, firstEvent, submissionFrom } from './inserted-job.js';
 import { claimFrom, eventFrom, jobsFrom } from './job-row.js';
 import { limitChecks, overLimit } from './limit-checks.js';
 import type { SqlDialect } from './sql-dialect.js';
@@ -295,41 +297,4 @@ export class SqlJobStore extends JobStore {
   private async rowsOf(group: StatementGroup): Promise<readonly (readonly Row[])[]> {
     return (await this.runner.run(group)).rows;
   }
-}
-
-type Submission = Extract<InsertResult, { outcome: 'existing' | 'conflict' }>;
-
-/** What an earlier submission under a key means for one with this hash. */
-function submissionFrom(jobs: readonly Row[], attempts: readonly Row[], requestHash: string): Submission {
-  if (jobs[0]?.request_hash !== requestHash) return { outcome: 'conflict', jobId: jobs[0]?.id as string };
-  return { outcome: 'existing', jobs: jobsFrom(jobs, attempts) };
-}
-
-function asInserted({ id, request, client, runAt, createdAt, trace }: NewJob): Job {
-  return {
-    id,
-    state: runAt === null ? 'queued' : 'scheduled',
-    request,
-    createdAt,
-    startedAt: null,
-    finishedAt: null,
-    runAt,
-    cancelRequestedAt: null,
-    client,
-    node: null,
-    degradations: [],
-    solo: false,
-    avoids: [],
-    checkpoint: null,
-    progress: null,
-    attempts: [],
-    artifacts: [],
-    effective: null,
-    failure: null,
-    trace,
-  };
-}
-
-function firstEvent({ id, state, createdAt }: Job): JobEvent {
-  return { jobId: id, seq: 1, at: createdAt, body: { type: 'state', state, attempt: 0 } };
 }

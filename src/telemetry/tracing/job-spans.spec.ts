@@ -1,4 +1,4 @@
-import { attemptRecord, generationRequest, NOON } from '../../../test/support/jobs.js';
+import { attemptRecord, generationRequest, job as waitingJob, NOON } from '../../../test/support/jobs.js';
 import { failure } from '../../domain/failure/failure.js';
 import type { Attempt, Job } from '../../domain/job/job.js';
 import { spansOf } from './job-spans.js';
@@ -8,29 +8,8 @@ const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const REQUEST = '00f067aa0ba902b7';
 
 function job(changes: Partial<Job> = {}): Job {
-  return {
-    id: '01a1fc57-d5c1-7938-ac1f-c0dda8c0662a',
-    state: 'succeeded',
-    request: generationRequest(),
-    createdAt: NOON,
-    startedAt: NOON + 100,
-    finishedAt: NOON + 2_000,
-    runAt: null,
-    cancelRequestedAt: null,
-    client: '',
-    node: null,
-    degradations: [],
-    solo: false,
-    avoids: [],
-    checkpoint: null,
-    progress: null,
-    attempts: [],
-    artifacts: [],
-    effective: null,
-    failure: null,
-    trace: `00-${TRACE}-${REQUEST}-01`,
-    ...changes,
-  };
+  const trace = `00-${TRACE}-${REQUEST}-01`;
+  return waitingJob({ state: 'succeeded', startedAt: NOON + 100, finishedAt: NOON + 2_000, trace, ...changes });
 }
 
 function attempt(changes: Partial<Attempt> = {}): Attempt {

@@ -4,7 +4,7 @@ import type { Arrivals } from './arrivals.js';
 import type { MixEntry } from './mix.js';
 import { parseMix } from './mix.js';
 
-export const DIALECTS = ['native', 'openai'] as const;
+const DIALECTS = ['native', 'openai'] as const;
 export type Dialect = (typeof DIALECTS)[number];
 
 export interface LoadOptions {

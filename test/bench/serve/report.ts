@@ -47,7 +47,7 @@ export function experimentText(report: ExperimentReport, machine: Machine, table
   ].join('\n\n');
 }
 
-export function validityLines({ warnings, unchecked }: Validity): readonly string[] {
+function validityLines({ warnings, unchecked }: Validity): readonly string[] {
   return [
     ...warnings.map(({ text }) => `**Not valid as it stands:** ${text}`),
     ...(unchecked.length === 0 ? [] : [`Not checked: ${unchecked.join('; ')}.`]),

@@ -72,6 +72,12 @@ export function describeClientLimits(harness: StoreHarness): void {
       expect(results.filter(({ outcome }) => outcome === 'inserted')).toHaveLength(5);
       expect(await countJobs()).toBe(5);
     });
+
+    it('let no more wait or run than may, when all come at once', async () => {
+      const results = await Promise.all(Array.from({ length: 12 }, () => insert(unfinished('ada', 5))));
+      expect(results.filter(({ outcome }) => outcome === 'inserted')).toHaveLength(5);
+      expect(await countJobs()).toBe(5);
+    });
   });
 
   describe('list of a client', () => {

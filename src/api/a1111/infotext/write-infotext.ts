@@ -1,7 +1,7 @@
 import type { GenerationRequest } from '../../../domain/generation/generation-request.js';
 import type { Effective } from '../../../domain/job/job.js';
 import { VERSION } from '../../../telemetry/version.js';
-import { shortHash } from '../model-names.js';
+import { hashOf } from '../model-names.js';
 import { loraTag } from '../prompt-tags.js';
 import { namesOf } from '../samplers.js';
 
@@ -22,7 +22,6 @@ export function taggedPrompt({ prompt, loras = [] }: GenerationRequest): string 
  */
 export function writeInfotext(request: GenerationRequest, effective: Effective | null, seed: string): string {
   const { sampler, schedule } = namesOf(request);
-  const hash = effective?.['weights_sha256'];
   const prompt = taggedPrompt(request);
   const parameters: readonly (readonly [string, string | number | null])[] = [
     ['Steps', request.num_inference_steps],
@@ -31,7 +30,7 @@ export function writeInfotext(request: GenerationRequest, effective: Effective |
     ['CFG scale', request.guidance_scale],
     ['Seed', seed],
     ['Size', `${request.width}x${request.height}`],
-    ['Model hash', shortHash(typeof hash === 'string' ? hash : null)],
+    ['Model hash', hashOf(effective)],
     ['Model', request.model],
     ['Denoising strength', request.strength ?? null],
     ...(request.controls ?? []).map(

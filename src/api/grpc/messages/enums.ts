@@ -1,9 +1,19 @@
 import type { MaxDegradation } from '../../../domain/degradation/degradation.js';
-import type { OutputFormat as OutputFormatWord } from '../../../domain/generation/generation-request.js';
+import type {
+  MaskTransparency as MaskTransparencyWord,
+  OutputFormat as OutputFormatWord,
+} from '../../../domain/generation/generation-request.js';
 import type { JobState as JobStateWord } from '../../../domain/job/job-state.js';
 import type { Phase as PhaseWord } from '../../../domain/job/phase.js';
 import type { Priority as PriorityWord } from '../../../domain/job/priority.js';
-import { Fidelity, JobState, OutputFormat, Phase, Priority } from '../../../gen/safelight/v1/safelight.pb.js';
+import {
+  Fidelity,
+  JobState,
+  MaskTransparency,
+  OutputFormat,
+  Phase,
+  Priority,
+} from '../../../gen/safelight/v1/safelight.pb.js';
 
 /** Our words and the numbers that stand for them on the wire. A word without a number does not compile. */
 export const JOB_STATE: Readonly<Record<JobStateWord, JobState>> = {
@@ -38,6 +48,11 @@ export const OUTPUT_FORMAT: Readonly<Record<OutputFormatWord, OutputFormat>> = {
   webp: OutputFormat.OUTPUT_FORMAT_WEBP,
   jpeg: OutputFormat.OUTPUT_FORMAT_JPEG,
   mp4: OutputFormat.OUTPUT_FORMAT_MP4,
+};
+
+export const MASK_TRANSPARENCY: Readonly<Record<MaskTransparencyWord, MaskTransparency>> = {
+  kept: MaskTransparency.MASK_TRANSPARENCY_KEPT,
+  painted: MaskTransparency.MASK_TRANSPARENCY_PAINTED,
 };
 
 export const FIDELITY: Readonly<Record<MaxDegradation, Fidelity>> = {

@@ -10,5 +10,6 @@ const RENAMED: Readonly<Record<string, string>> = {
 /** A field of a problem, such as `requests[0].time_budget_ms`, by the name it has in the messages. */
 export function fieldName(field: string): string {
   const at = field.lastIndexOf('.') + 1;
-  return field.slice(0, at) + (RENAMED[field.slice(at)] ?? field.slice(at));
+  const name = field.slice(at);
+  return field.slice(0, at) + (Object.hasOwn(RENAMED, name) ? RENAMED[name] : name);
 }

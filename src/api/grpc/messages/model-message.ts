@@ -6,5 +6,5 @@ import { modelView } from '../../rest/model-view.js';
 /** A model in the words of the wire, which are those of REST. */
 export function modelMessage(model: ModelDescription, workers: readonly WorkerDescription[]): Model {
   const { ip_adapters: ipAdapters, ...view } = modelView(model, workers);
-  return { ...view, ipAdapters };
+  return { ...view, ipAdapters, aliases: [...model.aliases] };
 }

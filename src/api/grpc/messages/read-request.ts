@@ -1,6 +1,6 @@
 import type { GenerationRequest, Image } from '../../../gen/safelight/v1/safelight.pb.js';
 import { invalidFields } from '../../http/problem.js';
-import { FIDELITY, OUTPUT_FORMAT, PRIORITY, wordOf } from './enums.js';
+import { FIDELITY, MASK_TRANSPARENCY, OUTPUT_FORMAT, PRIORITY, wordOf } from './enums.js';
 import { millisecondsOf } from './times.js';
 
 /** A submission in the words of the REST resource, which judges it; see validate-submission.ts. */
@@ -26,6 +26,7 @@ export function submissionBody(request: GenerationRequest, prefix: string): Subm
     scheduler_options: request.schedulerOptions,
     priority: wordOf(PRIORITY, request.priority),
     output_format: wordOf(OUTPUT_FORMAT, request.outputFormat),
+    output_quality: request.outputQuality,
     // Absent in a body that does not ask for it, so that the same request has the same idempotency hash over REST.
     exact: request.exact || undefined,
     max_degradation: wordOf(FIDELITY, request.maxDegradation),
@@ -35,6 +36,7 @@ export function submissionBody(request: GenerationRequest, prefix: string): Subm
     metadata: Object.keys(request.metadata).length === 0 ? undefined : request.metadata,
     init_image: image('init_image', request.initImage),
     mask_image: image('mask_image', request.maskImage),
+    mask_transparency: wordOf(MASK_TRANSPARENCY, request.maskTransparency),
     strength: request.strength,
     controls: given(request.controls)?.map(({ image: picture, ...control }, index) =>
       withoutAbsent({ ...control, image: image(`controls[${index}].image`, picture) }),

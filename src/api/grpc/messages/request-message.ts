@@ -1,7 +1,8 @@
 import type { GenerationRequest as ResolvedRequest } from '../../../domain/generation/generation-request.js';
 import type { ImageRef } from '../../../domain/generation/image-ref.js';
 import type { GenerationRequest, Image } from '../../../gen/safelight/v1/safelight.pb.js';
-import { FIDELITY, OUTPUT_FORMAT, PRIORITY } from './enums.js';
+import { MaskTransparency } from '../../../gen/safelight/v1/safelight.pb.js';
+import { FIDELITY, MASK_TRANSPARENCY, OUTPUT_FORMAT, PRIORITY } from './enums.js';
 import { dateOf, durationOf } from './times.js';
 
 /** A request as resolved; of its pictures, what became of them. */
@@ -20,6 +21,7 @@ export function requestMessage(request: ResolvedRequest): GenerationRequest {
     schedulerOptions: { ...request.scheduler_options },
     priority: PRIORITY[request.priority],
     outputFormat: OUTPUT_FORMAT[request.output_format],
+    outputQuality: request.output_quality,
     exact: request.exact,
     maxDegradation: FIDELITY[request.max_degradation],
     startBy: dateOf(request.start_by),
@@ -28,6 +30,10 @@ export function requestMessage(request: ResolvedRequest): GenerationRequest {
     metadata: { ...request.metadata },
     initImage: imageMessage(request.init_image),
     maskImage: imageMessage(request.mask_image),
+    maskTransparency:
+      request.mask_transparency === undefined
+        ? MaskTransparency.MASK_TRANSPARENCY_UNSPECIFIED
+        : MASK_TRANSPARENCY[request.mask_transparency],
     strength: request.strength,
     controls: (request.controls ?? []).map((control) => ({ ...control, image: imageMessage(control.image) })),
     loras: (request.loras ?? []).map((lora) => ({ ...lora })),

@@ -4,7 +4,8 @@ import { Injectable, Logger } from '@nestjs/common';
 import { Observable } from 'rxjs';
 
 import type { Caller } from '../../../domain/access/caller.js';
-import { Problem } from '../../http/problem.js';
+import type { Problem } from '../../http/problem.js';
+import { unavailable } from '../../http/unavailable.js';
 import { callerOfCall } from './callers.js';
 import { inCallTrace } from './call-trace.js';
 import { UnreadableRequest } from './service-definitions.js';
@@ -27,9 +28,6 @@ type AnyCall<Q> = Pick<ServerUnaryCall<Q, unknown>, 'request' | 'metadata' | 'ge
 /** Reasons; without one each abort would make an error, with the stack it was made at. */
 const GONE = 'the call is over';
 const CLOSING = 'the server closes';
-
-/** A client told to come back finds this node again, or another one, in about this time. */
-const RETRY_SECONDS = 5;
 
 /** Runs the work of calls: reads what they bring, stops when they are over, writes as fast as the client reads. */
 @Injectable()
@@ -122,5 +120,5 @@ function written<R>(call: ServerWritableStream<unknown, R>, message: R, over: Ab
 
 function serverCloses(): Problem {
   const detail = 'the server stops; accepted jobs are unharmed: ask again, or another node';
-  return new Problem('unavailable', detail, { headers: { 'Retry-After': String(RETRY_SECONDS) } });
+  return unavailable(detail);
 }

@@ -24,6 +24,9 @@ const MAX_STREAMS_PER_CONNECTION = 256;
 /** Of all connections together: a watcher holds some kilobytes, and its place in lists that every event walks. */
 const MAX_OPEN_CALLS = 10_000;
 
+/** Health and reflection among them; balancers watch health with one call each. */
+const MAX_OPEN_PROBES = 1_000;
+
 /** As over HTTP. */
 const REQUEST_TIMEOUT_MS = 60_000;
 
@@ -70,6 +73,7 @@ export async function connectGrpc(app: NestExpressApplication, port: number): Pr
           tracing: app.get(Tracing),
           log: app.get(LogConfig).requests ? log : null,
           maxOpenCalls: MAX_OPEN_CALLS,
+          maxOpenProbes: MAX_OPEN_PROBES,
           requestTimeoutMs: REQUEST_TIMEOUT_MS,
         }),
       ],

@@ -1,7 +1,11 @@
+import { once } from 'node:events';
+
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
 import { pino } from 'pino';
 
 import { frame, rawEnd, RawGrpc } from '../../../../test/support/grpc-raw.js';
+import { eventually } from '../../../../test/support/signals.js';
 import { AccessConfig } from '../../../config/access.config.js';
 import type { ListModelsRequest, ListModelsResponse } from '../../../gen/safelight/v1/safelight.pb.js';
 import { CatalogServiceService } from '../../../gen/safelight/v1/safelight.pb.js';
@@ -12,6 +16,7 @@ import { Authenticate } from '../../access/authenticate.js';
 import { incomingCalls } from './incoming-calls.js';
 
 const KEY = 'sixteen-characters-and-more';
+const WATCH = '/grpc.health.v1.Health/Watch';
 const LIST = '/safelight.v1.CatalogService/ListModels';
 const TRACE = '0af7651916cd43dd8448eb211c80319c';
 
@@ -23,15 +28,17 @@ describe('What is looked at before a message is read', () => {
   let lines: Record<string, unknown>[];
   let handled: number;
 
-  async function listen({ maxOpenCalls = 10, requestTimeoutMs = 10_000, tracing = OFF } = {}) {
-    lines = [];
+  async function listen({ maxOpenCalls = 10, maxOpenProbes = 10, requestTimeoutMs = 10_000, tracing = OFF } = {}) {
+    // Of this server alone: calls of the one before may end later.
+    const own: Record<string, unknown>[] = (lines = []);
     handled = 0;
-    const sink = { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) };
+    const sink = { write: (line: string) => void own.push(JSON.parse(line) as Record<string, unknown>) };
     const interceptor = incomingCalls({
       authenticate: new Authenticate(new AccessConfig({ apiKey: KEY }), null),
       tracing,
       log: pino({ level: 'debug' }, sink),
       maxOpenCalls,
+      maxOpenProbes,
       requestTimeoutMs,
     });
     server = new Server({ interceptors: [interceptor] });
@@ -42,6 +49,7 @@ describe('What is looked at before a message is read', () => {
       },
       listWorkers: () => undefined,
     });
+    new HealthImplementation({ '': 'SERVING' }).addToServer(server);
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
         error === null ? resolve(bound) : reject(error),
@@ -84,6 +92,24 @@ describe('What is looked at before a message is read', () => {
       expect(await rawEnd(stream)).toMatchObject({ status: '0' });
     }
     expect(await raw.call(LIST, { headers, message: Buffer.alloc(0) })).toMatchObject({ status: '0' });
+  });
+
+  it('leaves room for those with a key when those without one take all they can', async () => {
+    await listen({ maxOpenCalls: 4, maxOpenProbes: 2 });
+    const watching = [1, 2].map(() => raw.open(WATCH, { message: Buffer.alloc(0) }));
+    for (const stream of watching) await once(stream, 'data');
+    expect(await raw.call(WATCH, { message: Buffer.alloc(0) })).toEqual({
+      status: '14',
+      message: 'more than 2 calls without a key are open',
+    });
+    expect(await raw.call(LIST, { headers, message: Buffer.alloc(0) })).toMatchObject({ status: '0' });
+    for (const stream of watching) stream.close();
+    await eventually('one has gone', async () => {
+      const stream = raw.open(WATCH, { message: Buffer.alloc(0) });
+      const [told] = (await once(stream, 'response')) as [Record<string, string>];
+      stream.close();
+      return told['grpc-status'] === undefined ? true : null;
+    });
   });
 
   it('logs each call once, when it is over', async () => {

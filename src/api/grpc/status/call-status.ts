@@ -4,9 +4,8 @@ import { Metadata, status } from '@grpc/grpc-js';
 import type { FieldProblem } from '../../../jobs/submit/generation-input.js';
 import { isFinal } from '../../../domain/job/job-state.js';
 import type { Job } from '../../../domain/job/job.js';
-import { ArtifactStoreUnavailableError } from '../../../jobs/ports/artifact-store.port.js';
-import { StoreUnavailableError } from '../../../jobs/ports/job-store.port.js';
 import { MAX_FIELDS, Problem } from '../../http/problem.js';
+import { storeUnavailable } from '../../http/unavailable.js';
 import { fieldName } from '../messages/field-names.js';
 import type { ErrorDetails, Violation } from './error-details.js';
 import { encodeStatus } from './error-details.js';
@@ -18,24 +17,13 @@ const MAX_MESSAGE_CHARS = 700;
 /** Longest description of one field. */
 const MAX_DESCRIPTION_CHARS = 300;
 
-/** A disk that was full or a server that stops is not back sooner. */
-const STORE_RETRY_SECONDS = 5;
-
 /** Problems whose `errors` name limits that are used up rather than fields at fault. */
 const OF_QUOTAS: ReadonlySet<string> = new Set(['queue_full', 'quota_exceeded']);
 
 /** Whatever was thrown, as a problem: what is no refusal of ours is a defect. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  const store =
-    error instanceof StoreUnavailableError
-      ? 'jobs'
-      : error instanceof ArtifactStoreUnavailableError
-        ? 'pictures'
-        : null;
-  if (store === null) return new Problem('internal', 'the call failed inside the server');
-  const headers = { 'Retry-After': String(STORE_RETRY_SECONDS) };
-  return new Problem('unavailable', `the store of ${store} cannot be used now; nothing was written`, { headers });
+  return storeUnavailable(error) ?? new Problem('internal', 'the call failed inside the server');
 }
 
 /** How a call ends that is refused. */

@@ -1,5 +1,7 @@
-import { ApiBody, ApiParam, ApiResponse } from '@nestjs/swagger';
+import { STATUS_CODES } from 'node:http';
+
 import { applyDecorators } from '@nestjs/common';
+import { ApiBody, ApiParam, ApiResponse } from '@nestjs/swagger';
 
 import type { ErrorCode } from '../../http/error-codes.js';
 import { ERRORS } from '../../http/error-codes.js';
@@ -54,6 +56,14 @@ export function AnswersProblems(...codes: readonly ErrorCode[]): Decorator {
     }),
   );
   return applyDecorators(...responses);
+}
+
+/** Documents the errors of a route in the form of a dialect that has no problem documents. */
+export function AnswersErrors(component: ComponentName, ...statuses: readonly number[]): Decorator {
+  const content = { 'application/json': { schema: componentRef(component) } };
+  return applyDecorators(
+    ...statuses.map((status) => ApiResponse({ status, description: STATUS_CODES[status] ?? 'Error', content })),
+  );
 }
 
 function exampleOf(code: ErrorCode): unknown {

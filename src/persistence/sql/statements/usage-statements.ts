@@ -21,6 +21,15 @@ export function takeShare(client: string, { span, startsAt, adds, max }: ClientB
   ];
 }
 
+/** Makes submissions of one client wait for each other where no span does: two that count at the same time see as little. */
+export function waitTurn(client: string): Statement {
+  return {
+    sql: `INSERT INTO client_usage (client, span, starts_at, used) VALUES ($1, 'turn', 0, 0)
+      ON CONFLICT (client, span) DO UPDATE SET used = 0`,
+    params: [client],
+  };
+}
+
 /** Ends the group, telling how many are not final, when `count` more would exceed `max`. */
 export function stopIfTooManyUnfinished(client: string, count: number, max: number): Statement {
   return {

@@ -6,7 +6,7 @@ import { atExit } from '../../support/at-exit.js';
 
 const MAIN = 'test/bench/serve/gates/live-probe-main.ts';
 /** Twenty times as often as the most impatient orchestrators ask. */
-export const PROBE_EVERY_MS = 25;
+const PROBE_EVERY_MS = 25;
 
 /** Milliseconds. */
 export interface ProbeResult {

@@ -1,4 +1,4 @@
-import { invalidFields } from '../http/problem.js';
+import { invalidFields } from './problem.js';
 
 const MAX_CHARS = 255;
 

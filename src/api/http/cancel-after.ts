@@ -1,4 +1,4 @@
-import { invalidFields } from '../http/problem.js';
+import { invalidFields } from './problem.js';
 
 export const CANCEL_AFTER = 'Cancel-After';
 
