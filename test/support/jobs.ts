@@ -48,7 +48,6 @@ export function newJob({
   };
 }
 
-/** A node with one worker, which claims for a minute; a test names what differs. */
 /** A job that waits since noon. */
 export function job(changes: Partial<Job> = {}): Job {
   return {
@@ -76,6 +75,7 @@ export function job(changes: Partial<Job> = {}): Job {
   };
 }
 
+/** A node with one worker, which claims for a minute; a test names what differs. */
 export function claimer(changes: Partial<Claimer> = {}): Claimer {
   const placement = { worker: 'cpu-0', device: 'cpu:0' };
   return { node: 'node-1', nodeName: 'one', worker: 'one/cpu-0', placement, leaseMs: 60_000, ...changes };

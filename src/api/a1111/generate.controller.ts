@@ -115,7 +115,7 @@ export class A1111GenerateController {
     const model = this.callerModels.modelOf(caller);
     const { input, fields } = readGeneration(task, body, {
       models: this.models,
-      terms: this.submitJobs.terms(),
+      judge: this.submitJobs,
       model,
     });
     const id = nonEmpty(fields.force_task_id) ?? newTaskId(task);

@@ -1,8 +1,8 @@
 import type { ModelDescription } from '../../domain/generation/model-description.js';
 import type { FieldProblem, GenerationInput } from '../../jobs/submit/generation-input.js';
-import { resolveRequest } from '../../jobs/submit/resolve-request.js';
 import { invalidFields, Problem } from '../http/problem.js';
 import { isObject, knownFields, readFields } from '../http/read-fields.js';
+import type { ModelCatalog } from '../../jobs/ports/model-catalog.port.js';
 import type { Judge } from '../rest/validate-submission.js';
 import { readControls } from './control-units.js';
 import type { GenerationFields } from './dto/generation-fields.js';
@@ -25,7 +25,9 @@ interface Reading {
   readonly fields: GenerationFields;
 }
 
-interface Context extends Judge {
+interface Context {
+  readonly models: ModelCatalog;
+  readonly judge: Judge;
   /** The one the caller chose by `/sdapi/v1/options`, or the server's default. */
   readonly model: ModelDescription;
 }
@@ -55,7 +57,7 @@ export function readGeneration(task: Task, body: unknown, context: Context): Rea
   if (task === 'img2img') Object.assign(input, startingPicture(fields, sizeOf(fields, model), found));
   // Nothing that is right field by field is judged here: submitting does it. Beside problems, it is told as well.
   if (found.length === 0) return { input, fields };
-  const resolution = resolveRequest(input, context.models, context.terms);
+  const resolution = context.judge.resolve(input);
   const more = resolution.ok ? [] : resolution.problems.map(problemHere);
   const told = new Set(found.map(({ field }) => field));
   throw invalidFields([...found, ...more.filter(({ field }) => !told.has(field))]);

@@ -14,7 +14,7 @@ import type {
 import { ArtifactStore } from '../../jobs/ports/artifact-store.port.js';
 import { QueryJobs } from '../../jobs/query/query-jobs.js';
 import { artifactOf, noSuchArtifact } from '../rest/artifact-of.js';
-import { jobIdOf, noSuchJob } from '../rest/job-id.js';
+import { jobIdOf, orNoSuchJob } from '../rest/job-id.js';
 import { artifactMessage } from './messages/job-message.js';
 import { CallAccessGuard } from './serving/access.guard.js';
 import type { Incoming } from './serving/calls.js';
@@ -52,8 +52,7 @@ export class GrpcArtifactsController implements Handlers<typeof JobServiceServic
     caller,
   }: Incoming<DownloadArtifactRequest>): AsyncGenerator<DownloadArtifactResponse> {
     const jobId = jobIdOf(request.jobId);
-    const snapshot = await this.queryJobs.get(jobId, caller);
-    if (snapshot === null) throw noSuchJob();
+    const snapshot = orNoSuchJob(await this.queryJobs.get(jobId, caller));
     const stored = artifactOf(snapshot.job, request.index);
     const opened = await this.artifacts.open(stored.key);
     if (opened === null) {

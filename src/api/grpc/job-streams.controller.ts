@@ -19,7 +19,7 @@ import type { WatchItem } from '../../jobs/watch/watch-job.js';
 import { WatchJob } from '../../jobs/watch/watch-job.js';
 import { goesOnWhenClientLeaves } from '../http/on-disconnect.js';
 import { invalidFields } from '../http/problem.js';
-import { jobIdOf, noSuchJob } from '../rest/job-id.js';
+import { jobIdOf, orNoSuchJob } from '../rest/job-id.js';
 import { eventMessage, finalMessage, previewMessage } from './messages/event-message.js';
 import { CallAccessGuard } from './serving/access.guard.js';
 import { metadataText } from './serving/callers.js';
@@ -73,7 +73,7 @@ export class GrpcJobStreamsController implements Handlers<typeof JobServiceServi
   private async *watch(incoming: Incoming<WatchJobRequest>): AsyncGenerator<WatchJobResponse> {
     const { request, caller } = incoming;
     const id = jobIdOf(request.id);
-    if ((await this.queryJobs.get(id, caller)) === null) throw noSuchJob();
+    orNoSuchJob(await this.queryJobs.get(id, caller));
     const wanted = { afterSeq: eventNumber(request.afterEvent), previews: request.previews };
     for await (const event of this.events(id, wanted, incoming)) yield { event };
   }

@@ -21,7 +21,7 @@ import type {
 import { CancelJob } from '../../jobs/cancel/cancel-job.js';
 import { QueryJobs } from '../../jobs/query/query-jobs.js';
 import { cursorBefore } from '../rest/list-query.js';
-import { jobIdOf, noSuchJob } from '../rest/job-id.js';
+import { jobIdOf, orNoSuchJob } from '../rest/job-id.js';
 import { filterOf } from './messages/list-filter.js';
 import { jobMessage } from './messages/job-message.js';
 import { CallAccessGuard } from './serving/access.guard.js';
@@ -77,8 +77,7 @@ export class GrpcJobsController implements Handlers<typeof JobServiceService, Me
     call: ServerUnaryCall<GetJobRequest, GetJobResponse>,
   ): Promise<GetJobResponse> {
     return this.calls.unary(call, async ({ request, caller }) => {
-      const snapshot = await this.queryJobs.get(jobIdOf(request.id), caller);
-      if (snapshot === null) throw noSuchJob();
+      const snapshot = orNoSuchJob(await this.queryJobs.get(jobIdOf(request.id), caller));
       return { job: jobMessage(snapshot) };
     });
   }
@@ -99,8 +98,7 @@ export class GrpcJobsController implements Handlers<typeof JobServiceService, Me
     call: ServerUnaryCall<CancelJobRequest, CancelJobResponse>,
   ): Promise<CancelJobResponse> {
     return this.calls.unary(call, async ({ request, caller }) => {
-      const result = await this.cancelJobs.cancel(jobIdOf(request.id), caller);
-      if (result === null) throw noSuchJob();
+      const result = orNoSuchJob(await this.cancelJobs.cancel(jobIdOf(request.id), caller));
       return { job: await this.message(result.job) };
     });
   }

@@ -2,12 +2,10 @@ import { Injectable } from '@nestjs/common';
 
 import type { Job } from '../../domain/job/job.js';
 import type { GenerationRequest } from '../../gen/safelight/v1/safelight.pb.js';
-import { ModelCatalog } from '../../jobs/ports/model-catalog.port.js';
 import { SubmitJobs } from '../../jobs/submit/submit-jobs.js';
 import { idempotencyKeyOf } from '../http/idempotency-key.js';
 import { invalidFields } from '../http/problem.js';
 import { takenJobs } from '../rest/taken-jobs.js';
-import type { Judge } from '../rest/validate-submission.js';
 import { readBatch, readSubmission } from '../rest/validate-submission.js';
 import { submissionBody } from './messages/read-request.js';
 import { metadataText } from './serving/callers.js';
@@ -16,15 +14,12 @@ import type { Incoming } from './serving/calls.js';
 /** Submits what calls ask for, judged as the same request over REST is. */
 @Injectable()
 export class Submissions {
-  constructor(
-    private readonly submitJobs: SubmitJobs,
-    private readonly models: ModelCatalog,
-  ) {}
+  constructor(private readonly submitJobs: SubmitJobs) {}
 
   /** The job a request led to; throws the problem when there is none. */
   async one(request: GenerationRequest | undefined, key: string | undefined, from: Incoming<unknown>): Promise<Job> {
     if (request === undefined) throw refused('request', 'is required', null);
-    const input = readSubmission(submissionBody(request, ''), this.judge());
+    const input = readSubmission(submissionBody(request, ''), this.submitJobs);
     return (await this.taken([input], key, from, false))[0] as Job;
   }
 
@@ -35,7 +30,7 @@ export class Submissions {
     from: Incoming<unknown>,
   ): Promise<readonly Job[]> {
     const bodies = requests.map((request, index) => submissionBody(request, `requests[${index}].`));
-    return this.taken(readBatch({ requests: bodies }, this.judge()), key, from, true);
+    return this.taken(readBatch({ requests: bodies }, this.submitJobs), key, from, true);
   }
 
   private async taken(
@@ -47,10 +42,6 @@ export class Submissions {
     const idempotencyKey = idempotencyKeyIn(key, metadataText(metadata, 'idempotency-key'));
     const result = await this.submitJobs.submit(inputs, idempotencyKey, { caller, batch, gone });
     return takenJobs(result, idempotencyKey !== null).jobs;
-  }
-
-  private judge(): Judge {
-    return { models: this.models, terms: this.submitJobs.terms() };
   }
 }
 

@@ -16,7 +16,7 @@ import { ArtifactLinks } from '../access/artifact-links.js';
 import { callerOf } from '../http/caller-of.js';
 import { matchesEtag, strongEtag } from '../http/etag.js';
 import { artifactOf, noSuchArtifact } from './artifact-of.js';
-import { jobIdOf, noSuchJob } from './job-id.js';
+import { jobIdOf, orNoSuchJob } from './job-id.js';
 import { Answers, AnswersProblems, TakesJobId } from './openapi/answers.js';
 
 const YEAR_SECONDS = 365 * 24 * 60 * 60;
@@ -86,8 +86,7 @@ export class ArtifactsController {
   }
 
   private async find(jobId: string, index: string, caller: Caller): Promise<Artifact> {
-    const snapshot = await this.queryJobs.get(jobId, caller);
-    if (snapshot === null) throw noSuchJob();
+    const snapshot = orNoSuchJob(await this.queryJobs.get(jobId, caller));
     return artifactOf(snapshot.job, /^\d{1,4}$/.test(index) ? Number(index) : Number.NaN);
   }
 }

@@ -12,7 +12,7 @@ import type { StreamEvent } from '../http/event-stream.js';
 import { EventStream } from '../http/event-stream.js';
 import { eventsQuery } from './events-query.js';
 import { jobEventView, previewView } from './job-event-view.js';
-import { jobIdOf, noSuchJob } from './job-id.js';
+import { jobIdOf, orNoSuchJob } from './job-id.js';
 import { jobView } from './job-view.js';
 import { Answers, AnswersProblems, TakesJobId } from './openapi/answers.js';
 
@@ -49,8 +49,7 @@ export class JobEventsController {
   ): Promise<void> {
     const id = jobIdOf(given);
     const options = eventsQuery(query, lastEventId);
-    const snapshot = await this.queryJobs.get(id, callerOf(response.req));
-    if (snapshot === null) throw noSuchJob();
+    const snapshot = orNoSuchJob(await this.queryJobs.get(id, callerOf(response.req)));
     if (response.req.method === 'HEAD') {
       response.status(200).type('text/event-stream').end();
       return;

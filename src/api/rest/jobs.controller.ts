@@ -8,7 +8,6 @@ import { JOB_STATES, isFinal } from '../../domain/job/job-state.js';
 import type { Job } from '../../domain/job/job.js';
 import { PRIORITIES } from '../../domain/job/priority.js';
 import { CancelJob } from '../../jobs/cancel/cancel-job.js';
-import { ModelCatalog } from '../../jobs/ports/model-catalog.port.js';
 import { QueryJobs } from '../../jobs/query/query-jobs.js';
 import { QueryWorkers } from '../../jobs/query/query-workers.js';
 import { SubmitJobs } from '../../jobs/submit/submit-jobs.js';
@@ -22,7 +21,7 @@ import { TakesPictures } from '../http/picture-routes.js';
 import { MAX_WAIT_SECONDS, preferredWaitSeconds } from '../http/prefer.js';
 import { releaseBody } from '../http/release-body.js';
 import type { JobView } from './dto/job-schemas.js';
-import { jobIdOf, noSuchJob } from './job-id.js';
+import { jobIdOf, orNoSuchJob } from './job-id.js';
 import type { DebugView } from './dto/debug-schemas.js';
 import { debugView } from './debug-view.js';
 import { jobView } from './job-view.js';
@@ -30,7 +29,6 @@ import { DEFAULT_LIMIT, MAX_LIMIT, cursorBefore, listFilter } from './list-query
 import { AnswersJson, AnswersProblems, TakesJobId, TakesJson } from './openapi/answers.js';
 import { jobPath } from './paths.js';
 import { takenJobs } from './taken-jobs.js';
-import type { Judge } from './validate-submission.js';
 import { readBatch, readSubmission } from './validate-submission.js';
 
 const BAD_BODY = [
@@ -52,7 +50,6 @@ export class JobsController {
     private readonly queryWorkers: QueryWorkers,
     private readonly cancelJob: CancelJob,
     private readonly waitForJob: WaitForJob,
-    private readonly models: ModelCatalog,
     private readonly log: LogConfig,
   ) {}
 
@@ -125,7 +122,7 @@ export class JobsController {
     @Req() request: Request,
     @Res({ passthrough: true }) response: Response,
   ): Promise<{ data: JobView[] }> {
-    const inputs = readBatch(body, this.judge());
+    const inputs = readBatch(body, this.submitJobs);
     const origin = { caller: callerOf(request), batch: true, gone: untilClosed(response) };
     const idempotencyKey = idempotencyKeyOf(key);
     const result = await this.submitJobs.submit(inputs, idempotencyKey, origin);
@@ -172,8 +169,7 @@ export class JobsController {
   @TakesJobId()
   @AnswersProblems('job_not_found')
   async get(@Param('id') id: string, @Req() request: Request): Promise<JobView> {
-    const snapshot = await this.queryJobs.get(jobIdOf(id), callerOf(request));
-    if (snapshot === null) throw noSuchJob();
+    const snapshot = orNoSuchJob(await this.queryJobs.get(jobIdOf(id), callerOf(request)));
     return jobView(snapshot);
   }
 
@@ -183,8 +179,7 @@ export class JobsController {
   @TakesJobId()
   @AnswersProblems('job_not_found')
   async debug(@Param('id') id: string, @Req() request: Request): Promise<DebugView> {
-    const snapshot = await this.queryJobs.get(jobIdOf(id), callerOf(request));
-    if (snapshot === null) throw noSuchJob();
+    const snapshot = orNoSuchJob(await this.queryJobs.get(jobIdOf(id), callerOf(request)));
     return debugView(snapshot, await this.queryWorkers.list(), this.log.prompts);
   }
 
@@ -203,8 +198,7 @@ export class JobsController {
     @Req() request: Request,
     @Res({ passthrough: true }) response: Response,
   ): Promise<JobView> {
-    const result = await this.cancelJob.cancel(jobIdOf(id), callerOf(request));
-    if (result === null) throw noSuchJob();
+    const result = orNoSuchJob(await this.cancelJob.cancel(jobIdOf(id), callerOf(request)));
     response.status(result.changed ? 202 : 200);
     return this.view(result.job);
   }
@@ -217,14 +211,10 @@ export class JobsController {
     origin: { readonly caller: Caller; readonly gone: AbortSignal },
   ): Promise<ReturnType<typeof takenJobs>> {
     const input = {
-      ...readSubmission(body, this.judge()),
+      ...readSubmission(body, this.submitJobs),
       ...(finishWithinMs !== undefined && { finish_within_ms: finishWithinMs }),
     };
     return takenJobs(await this.submitJobs.submit([input], idempotencyKey, origin), idempotencyKey !== null);
-  }
-
-  private judge(): Judge {
-    return { models: this.models, terms: this.submitJobs.terms() };
   }
 
   private async view(job: Job): Promise<JobView> {

@@ -10,7 +10,7 @@ import { QueryJobs } from '../../jobs/query/query-jobs.js';
 import { callerOf } from '../http/caller-of.js';
 import { matchesEtag, strongEtag } from '../http/etag.js';
 import { Problem } from '../http/problem.js';
-import { jobIdOf, noSuchJob } from './job-id.js';
+import { jobIdOf, orNoSuchJob } from './job-id.js';
 import { Answers, AnswersProblems, TakesJobId } from './openapi/answers.js';
 import { PreviewInterest } from './preview-interest.js';
 
@@ -39,8 +39,7 @@ export class PreviewController {
     @Res() response: Response,
   ): Promise<void> {
     const id = jobIdOf(given);
-    const snapshot = await this.queryJobs.get(id, callerOf(response.req));
-    if (snapshot === null) throw noSuchJob();
+    const snapshot = orNoSuchJob(await this.queryJobs.get(id, callerOf(response.req)));
     if (!isFinal(snapshot.job.state)) this.interest.show(id);
     const frame = this.events.latestPreview(id);
     if (frame === null)

@@ -1,18 +1,14 @@
 import { z } from 'zod';
 
 import type { FieldProblem, GenerationInput } from '../../jobs/submit/generation-input.js';
-import type { Terms } from '../../jobs/submit/resolve-request.js';
-import { resolveRequest } from '../../jobs/submit/resolve-request.js';
+import type { SubmitJobs } from '../../jobs/submit/submit-jobs.js';
 import { invalidFields, MAX_FIELDS, Problem } from '../http/problem.js';
 import type { Fields } from '../http/read-fields.js';
 import { isObject, readFields } from '../http/read-fields.js';
 import { JobSubmission, MAX_BATCH } from './dto/job-submission.js';
 
 /** What decides about the fields that have the right type. */
-export interface Judge {
-  readonly models: Parameters<typeof resolveRequest>[1];
-  readonly terms: Terms;
-}
+export type Judge = Pick<SubmitJobs, 'resolve'>;
 
 interface Reading {
   readonly input: GenerationInput;
@@ -72,7 +68,7 @@ function judgedAnyway(
   const told = new Set(found.map(({ field }) => topField(field.slice(prefix.length))));
   if (told.has('model')) return [];
   const judged = told.has('init_image') ? withoutWhatNeedsIt(input) : input;
-  const resolution = resolveRequest(judged, judge.models, judge.terms);
+  const resolution = judge.resolve(judged);
   if (resolution.ok) return [];
   const fresh = resolution.problems.filter(({ field }) => !told.has(topField(field)));
   return fresh.map((problem) => ({ ...problem, field: prefix + problem.field }));

@@ -25,7 +25,7 @@ import type { Submission } from './insert-jobs.js';
 import { InsertJobs } from './insert-jobs.js';
 import { requestHash } from './request-hash.js';
 import { retryAfterSeconds } from './retry-after.js';
-import type { Terms } from './resolve-request.js';
+import type { Resolution, Terms } from './resolve-request.js';
 import { resolveRequest } from './resolve-request.js';
 
 export type SubmitResult =
@@ -158,7 +158,7 @@ export class SubmitJobs {
   }
 
   /** What decides about requests beside their models. */
-  terms(): Terms {
+  private terms(): Terms {
     const { timeBudgetMs } = this.queue;
     return {
       now: this.clock.now(),
@@ -167,6 +167,11 @@ export class SubmitJobs {
       timeBudgetMs: timeBudgetMs === 0 ? null : timeBudgetMs,
       drawSeed: () => randomInt(DRAWN_SEED_BOUND).toString(),
     };
+  }
+
+  /** What an input asks for with everything filled in, or all that is wrong with it. Nothing is submitted. */
+  resolve(input: GenerationInput): Resolution {
+    return resolveRequest(input, this.models, this.terms());
   }
 
   /** Takes nothing more: the node stops or drains. */
